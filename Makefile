@@ -1,0 +1,68 @@
+# Two commands are enough on a fresh machine with Python 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3.11
+EXTRA ?= cpu
+BOX := .venv/bin/python
+EXPORT := .venv-export/bin/python
+BOX_STAMP := .venv/.installed-$(EXTRA)
+EXPORT_STAMP := .venv-export/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help env env-export demo test test-full check box-tests export-tests bench embedded clean
+
+help:
+	@echo "make demo        set up and run the main job on drawn parts (CPU, no network after the install)"
+	@echo "make test        set up and run lint, types and all tests; installs .venv and .venv-export (5.6 GB)"
+	@echo "make test-full   also the slow tests"
+	@echo "make check       lint and types only"
+	@echo "make env         the box's environment in .venv (EXTRA=gpu on a box with an NVIDIA GPU)"
+	@echo "make env-export  the export environment with PyTorch in .venv-export"
+	@echo "make bench       speed and memory, as ratios"
+	@echo "make embedded    train the embedded models again"
+
+env: $(BOX_STAMP)
+env-export: $(EXPORT_STAMP)
+
+# The environment is made anew when EXTRA changes: two builds of ONNX Runtime cannot share one.
+$(BOX_STAMP): pyproject.toml constraints/box.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BOX) -m pip install --quiet --disable-pip-version-check -c constraints/box.txt -e ".[$(EXTRA),dev]"
+	touch $@
+
+$(EXPORT_STAMP): pyproject.toml constraints/export.txt
+	rm -rf .venv-export
+	$(PYTHON) -m venv .venv-export
+	$(EXPORT) -m pip install --quiet --disable-pip-version-check -c constraints/export.txt -e ".[export,dev]"
+	touch $@
+
+demo: $(BOX_STAMP)
+	.venv/bin/goodparts demo
+
+check: $(BOX_STAMP)
+	$(BOX) -m ruff check .
+	$(BOX) -m ruff format --check .
+	$(BOX) -m mypy
+
+box-tests: $(BOX_STAMP)
+	$(BOX) -m pytest -m "not slow" --ignore tests/export
+
+export-tests: $(EXPORT_STAMP)
+	$(EXPORT) -m mypy -p export
+	$(EXPORT) -m pytest -m "not slow" tests/export
+
+test: check box-tests export-tests
+
+test-full: check $(EXPORT_STAMP)
+	$(BOX) -m pytest --ignore tests/export
+	$(EXPORT) -m mypy -p export
+	$(EXPORT) -m pytest tests/export
+
+bench: $(BOX_STAMP)
+	$(BOX) -m benchmarks.pipeline
+
+embedded: $(EXPORT_STAMP)
+	$(EXPORT) -m export.embedded.build
+
+clean:
+	rm -rf .venv .venv-export build dist *.egg-info

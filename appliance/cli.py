@@ -1,0 +1,252 @@
+"""The command line `goodparts`. Results go to stdout, progress and messages to stderr.
+
+Exit codes: 0 done, an abstaining choice included; 2 bad usage or configuration; 3 the images cannot serve; 130
+interrupted; 1 anything else, with a message and no traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from appliance import __version__
+
+# Commands import what they need when they run: `score` starts in half the time without the settings and report.
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    _make_output_safe()
+    options = _parser().parse_args(arguments)
+    # A stopped unit or a closed terminal must clean up as Ctrl-C does.
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _guarded(options.command, options)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    from appliance.errors import GoodpartsError
+    from engines.errors import EngineError
+
+    try:
+        return command(options)
+    except GoodpartsError as error:
+        print(f"goodparts: {error}", file=sys.stderr)
+        return error.exit_code
+    except EngineError as error:
+        print(f"goodparts: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("goodparts: interrupted; nothing was kept.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does: no fault, and nothing left to say.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"goodparts: {where}{error.strerror or error}. Check the disk and the rights.", file=sys.stderr)
+        return 1
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from appliance.calibrate import calibrate
+    from appliance.progress import Console
+    from appliance.run_folder import check_output
+    from appliance.summary import summary
+
+    settings, station = _settings(options)
+    out = options.out or _default_out("goodparts")
+    check_output(out, force=options.force)
+    progress = Console()
+    try:
+        result = calibrate(options.images, out, station, settings.engines, progress)
+    finally:
+        progress.close()
+    print(summary(result, out))
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from appliance.demo.run import run_demo
+    from appliance.progress import Console
+    from appliance.run_folder import check_output
+
+    out = options.out or _default_out("goodparts-demo")
+    check_output(out, force=options.force)
+    progress = Console()
+    try:
+        print(run_demo(out, seed=options.seed, progress=progress))
+    finally:
+        progress.close()
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from appliance.score_output import score_to
+
+    return score_to(
+        sys.stdout,
+        options.result,
+        options.images,
+        every=options.all,
+        style=options.format,
+        heatmaps=options.heatmaps,
+    )
+
+
+def _detectors(options: argparse.Namespace) -> int:
+    from appliance.detectors import installed
+    from appliance.plan import load_engines
+
+    settings, station = _settings(options)
+    found = installed(load_engines(station, settings.engines).encoders, exclude=station.detectors.exclude)
+    width = max(len(detector.name) for detector in found.detectors)
+    for detector in found.detectors:
+        print(f"{detector.name:<{width}}  {detector.kind:<10}  {detector.cost_mflop:8.0f} Mflop a photo")
+    for problem in found.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    return 0
+
+
+def _config_check(options: argparse.Namespace) -> int:
+    from appliance.settings import check
+
+    problems = check(options.file)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        print(
+            f"goodparts: {len(problems)} problem{'s' * (len(problems) > 1)} in {options.file}.",
+            file=sys.stderr,
+        )
+        return 2
+    print(f"{options.file}: good")
+    return 0
+
+
+def _config_schema(options: argparse.Namespace) -> int:
+    import json
+
+    from appliance.settings import schema
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _settings(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    from appliance.settings import default_settings, load
+
+    settings = default_settings() if options.config is None else load(options.config)
+    station = settings.station(options.station)
+    if getattr(options, "seed", None) is not None:
+        station = station.model_copy(update={"seed": options.seed})
+    return settings, station
+
+
+def _default_out(prefix: str) -> Path:
+    from datetime import UTC, datetime
+
+    return Path(f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="goodparts",
+        description="Chooses the anomaly detector for an inspection station from photos of good parts only.",
+    )
+    parser.add_argument("--version", action="version", version=f"goodparts {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser(
+        "demo", help="draw good parts, calibrate on them, and check the choice on drawn defects"
+    )
+    demo.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run folder (default ./goodparts-demo-TIME)"
+    )
+    demo.add_argument(
+        "--seed", type=_seed, default=0, help="of the drawn parts and the calibration (default 0)"
+    )
+    demo.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
+    demo.set_defaults(command=_demo)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="choose a detector and its threshold from photos of good parts"
+    )
+    calibrate.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="photos of good parts; sub-folders are read too",
+    )
+    _add_config(calibrate)
+    calibrate.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run folder (default ./goodparts-TIME)"
+    )
+    calibrate.add_argument("--seed", type=_seed, help="in place of the settings' seed")
+    calibrate.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
+    calibrate.set_defaults(command=_calibrate)
+
+    score = commands.add_parser("score", help="score photos with the detector that a calibration chose")
+    score.add_argument(
+        "--result", type=Path, metavar="RUN", required=True, help="the folder that calibrate wrote"
+    )
+    score.add_argument(
+        "--images", type=Path, nargs="+", metavar="PATH", required=True, help="photos or folders"
+    )
+    score.add_argument(
+        "--all", action="store_true", help="score with every candidate, not only the chosen one"
+    )
+    score.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
+    score.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a heat map of each photo there")
+    score.set_defaults(command=_score)
+
+    detectors = commands.add_parser("detectors", help="list the installed candidates")
+    _add_config(detectors)
+    detectors.set_defaults(command=_detectors)
+
+    config = commands.add_parser("config", help="check a settings file, or print its schema")
+    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="report every problem with its line and column")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_config_check)
+    schema = actions.add_parser("schema", help="print the JSON schema of the settings, for editors")
+    schema.set_defaults(command=_config_schema)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: those of config/appliance.yaml)"
+    )
+    parser.add_argument("--station", metavar="NAME", help="which station of the settings")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _make_output_safe() -> None:
+    """Names of files hold any bytes: show what cannot be printed as escapes rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

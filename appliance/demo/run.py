@@ -1,0 +1,140 @@
+"""`goodparts demo`: the main job on drawn parts, and then, because drawn defects are known, what it was worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from appliance.auroc import auroc
+from appliance.calibrate import run_plan
+from appliance.demo.defects import draw_set
+from appliance.pictures import Pictures, Pixels
+from appliance.plan import make_plan
+from appliance.progress import Progress
+from appliance.run_folder import writing
+from appliance.score import load_scorer
+from appliance.settings import EnginesSettings, StationSettings, default_settings
+from appliance.stages import StageClock
+from appliance.summary import summary
+
+PARTS = "parts"  # the drawn photos, kept in the run folder for looking at and for `goodparts score`
+CHECK = "labels.json"
+GOOD, GOOD_TEST, DEFECTIVE = 48, 48, 48
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCheck:
+    """What the labels of drawn test photos, which the calibration never saw, say of its choice."""
+
+    auroc: Mapping[str, float]  # of every candidate on the drawn defects
+    chosen: str
+    false_rejects: int
+    good: int
+    detections: int
+    defective: int
+
+    @property
+    def best(self) -> str:
+        return max(self.auroc, key=lambda name: (self.auroc[name], name))
+
+    @property
+    def worst(self) -> str:
+        return min(self.auroc, key=lambda name: (self.auroc[name], name))
+
+
+def run_demo(out: Path, *, seed: int, progress: Progress) -> str:
+    """Draw, calibrate, check with labels; writes the run folder `out` and returns what the terminal shows."""
+    clock = StageClock()
+    with writing(out) as draft:
+        progress.say(
+            "drawing parts: good ones to calibrate on, others and defective ones to check the choice with"
+        )
+        with clock.stage("draw parts"):
+            drawn = draw_set(seed, good=GOOD, good_test=GOOD_TEST, defective=DEFECTIVE)
+            _save(draft / PARTS / "good", drawn.good)
+            _save(draft / PARTS / "test-good", drawn.good_test)
+            for kind in sorted({defect.kind for defect in drawn.defects}):
+                _save(
+                    draft / PARTS / "test-defective" / kind,
+                    [d.photo for d in drawn.defects if d.kind == kind],
+                )
+        plan = make_plan(draft / PARTS / "good", demo_station(seed), EnginesSettings(), clock, progress)
+        # The photos will lie elsewhere once the run is complete: the result names that place.
+        plan = dataclasses.replace(plan, images=out / PARTS / "good")
+        progress.total(plan.units)
+        result = run_plan(plan, draft, clock, progress, place=out)
+        progress.step("scoring drawn defects that it has never seen")
+        check = check_with_labels(draft, drawn.good_test, [defect.photo for defect in drawn.defects])
+        (draft / CHECK).write_text(json.dumps(dataclasses.asdict(check), indent=1) + "\n", encoding="utf-8")
+    return f"{summary(result, out)}\n\n{told(check)}"
+
+
+def demo_station(seed: int) -> StationSettings:
+    """The defaults with fewer anomalies: a first look need not take minutes."""
+    station = default_settings().station()
+    generators = station.generators
+    fewer = {
+        name: getattr(generators, name).model_copy(update={"count": 64 if name == "diffstyle_global" else 32})
+        for name in type(generators).model_fields
+    }
+    return station.model_copy(
+        update={
+            "name": "demo",
+            "part_name": "flange",
+            "seed": seed,
+            "generators": generators.model_copy(update=fewer),
+        }
+    )
+
+
+def check_with_labels(run: Path, good: Sequence[Pixels], defective: Sequence[Pixels]) -> LabelCheck:
+    """Score test photos with every candidate of a finished run."""
+    scorer = load_scorer(run, every_candidate=True)
+    batches = [
+        Pictures(list(photos[i : i + 16]), aspect=scorer.aspect)
+        for photos in (good, defective)
+        for i in range(0, len(photos), 16)
+    ]
+    scores = {
+        name: np.concatenate([fitted.score(b) for b in batches]) for name, fitted in scorer.fitted.items()
+    }
+    rejected = scores[scorer.chosen] > scorer.threshold
+    return LabelCheck(
+        auroc={name: round(auroc(s[len(good) :], s[: len(good)]), 4) for name, s in scores.items()},
+        chosen=scorer.chosen,
+        false_rejects=int(rejected[: len(good)].sum()),
+        good=len(good),
+        detections=int(rejected[len(good) :].sum()),
+        defective=len(defective),
+    )
+
+
+def told(check: LabelCheck) -> str:
+    """The check in a few lines for the terminal."""
+    width = max(len(check.chosen), len(check.best), len(check.worst))
+    lines = [
+        f"Was that right? On {check.good} other good parts and {check.defective} drawn defects that it never saw:",
+        f"  chosen from good photos alone   {check.chosen:<{width}}  AUROC {check.auroc[check.chosen]:.3f}",
+        f"  labels would have chosen        {check.best:<{width}}  AUROC {check.auroc[check.best]:.3f}",
+        f"  the worst candidate             {check.worst:<{width}}  AUROC {check.auroc[check.worst]:.3f}",
+        f"  at the threshold                {check.false_rejects} of {check.good} good parts rejected, "
+        f"{check.detections} of {check.defective} defects found",
+    ]
+    return "\n".join(lines)
+
+
+def _save(folder: Path, photos: Sequence[Pixels]) -> None:
+    folder.mkdir(parents=True)
+    for number, photo in enumerate(photos):
+        # Encoded first: OpenCV's own writer reports a full disk by a return value only.
+        _, data = cv2.imencode(".png", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
+        (folder / f"{number:03d}.png").write_bytes(data.tobytes())

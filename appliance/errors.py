@@ -1,0 +1,39 @@
+"""Every error that a person can mend, each with the exit code of the command line.
+
+GoodpartsError                1  disk full, unwritable output, anything else with a message
+├── UsageError                2  bad options
+│   └── ConfigurationError    2  bad settings, all of them at once
+├── ImagesError               3  the photos cannot serve
+└── DetectorError             1  a detector could not be fitted, saved or loaded
+engines.errors.EngineError    1  an engine file that is not what its manifest says
+
+A message says where, what happened with both values, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class GoodpartsError(Exception):
+    """A fault that a person can mend; `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(GoodpartsError):
+    exit_code = 2
+
+
+class ConfigurationError(UsageError):
+    """The settings do not hold; `problems` has one line for each, with file, line and column."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ImagesError(GoodpartsError):
+    exit_code = 3
+
+
+class DetectorError(GoodpartsError):
+    """A detector could not be fitted, saved or loaded."""

@@ -1,0 +1,40 @@
+"""The candidates' scores on synthetic anomalies: all that a decision may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trial:
+    """One generator in one fold: C candidates, fitted on the fold's bank, on pictures of its evaluation part.
+
+    Parents are numbers of *parts* (near-duplicate photos share one), P the largest number of parents a picture
+    of this trial has; missing ones are -1.
+    """
+
+    generator: str
+    fold: int
+    anomaly_scores: npt.NDArray[np.float64]  # [C, A]
+    anomaly_parents: npt.NDArray[np.int64]  # [A, P]
+    anomaly_strengths: npt.NDArray[np.float64]  # [A] in (0, 1]
+    round_trip_scores: npt.NDArray[np.float64]  # [C, R]
+    round_trip_parents: npt.NDArray[np.int64]  # [R, P]
+    normal_scores: npt.NDArray[np.float64]  # [C, E] the untouched photos of the evaluation part
+    normal_parents: npt.NDArray[np.int64]  # [E, 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """All trials of a calibration. Scores of different folds come from different banks: never pool them."""
+
+    candidates: Sequence[str]  # [C]
+    trials: Sequence[Trial]
+
+    @property
+    def generators(self) -> list[str]:
+        return list(dict.fromkeys(trial.generator for trial in self.trials))

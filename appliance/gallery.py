@@ -1,0 +1,101 @@
+"""Keeps some of the synthetic anomalies as files, for people's eyes and for the threshold's scale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import cv2
+
+from appliance.generators.protocol import Synthetic
+from appliance.photo import Photo
+from appliance.pictures import Pixels
+
+PER_GENERATOR = 24
+GRID = 25  # of anomalies that fill the picture: the first five styles by five contents
+JPEG_QUALITY = 95
+PARENT_SIDE_PX = 256
+
+
+class Entry(TypedDict):
+    """One row of anomalies/index.json. `file` is relative to the run folder, parents are 12 digits of sha256."""
+
+    file: str
+    kind: str
+    generator: str
+    strength: float
+    parents: list[str]
+    box: list[int] | None
+
+
+class Gallery:
+    """Writes into `folder` (the run's `anomalies/`), evenly over the folds, whole grids for global styles."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.entries: list[Entry] = []
+        folder.mkdir()
+        (folder / "parents").mkdir()
+
+    def offer(
+        self, synthetic: Synthetic, parents: Sequence[Photo], *, generator: str, index: int, planned: int
+    ) -> str | None:
+        """Keep the `index`th of `planned` anomalies if it is its turn; returns its file's name if kept.
+
+        `parents` are the photos that it was made from, the one that is seen first.
+        """
+        if not _is_wanted(index, planned=planned, whole_picture=synthetic.box is None):
+            return None
+        name = f"{self._folder.name}/{generator}/{index:03d}.jpg"
+        path = self._folder.parent / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(jpeg(synthetic.pixels))
+        for parent in parents:
+            self._keep_parent(parent)
+        self.entries.append(
+            {
+                "file": name,
+                "kind": "anomaly" if synthetic.strength > 0 else "round_trip",
+                "generator": generator,
+                "strength": round(float(synthetic.strength), 4),
+                "parents": [short_hash(parent) for parent in parents],
+                "box": None if synthetic.box is None else [int(v) for v in synthetic.box],
+            }
+        )
+        return name
+
+    def close(self) -> None:
+        text = json.dumps(self.entries, indent=1)
+        (self._folder / "index.json").write_text(text + "\n", encoding="utf-8")
+
+    def _keep_parent(self, photo: Photo) -> None:
+        path = self._folder / "parents" / f"{short_hash(photo)}.jpg"
+        if not path.exists():
+            scale = min(1.0, PARENT_SIDE_PX / min(photo.pixels.shape[:2]))
+            small = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            path.write_bytes(jpeg(small.astype("uint8")))
+
+
+def _is_wanted(index: int, *, planned: int, whole_picture: bool) -> bool:
+    if whole_picture:
+        return index < GRID
+    return planned <= PER_GENERATOR or index * PER_GENERATOR % planned < PER_GENERATOR
+
+
+def short_hash(photo: Photo) -> str:
+    return photo.sha256[:12]
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """RGB [H, W, 3] as JPEG with full colour resolution: thin coloured scars survive."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    _, data = cv2.imencode(".jpg", bgr, options)
+    return data.tobytes()

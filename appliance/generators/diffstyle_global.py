@@ -1,0 +1,122 @@
+"""DiffStyle as in the paper: whole photos, every style with every content.
+
+Fung, Qiu, Li, Rudolph, "Model Selection of Anomaly Detectors in the Absence of Labeled Validation Data",
+arXiv 2310.10461, Sec. 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from appliance.diffusion import Interpolation, inject, invert, regenerate, respaced
+from appliance.errors import ConfigurationError
+from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
+from appliance.generators.parents import halves, pairs_between
+from appliance.generators.protocol import Synthetic
+from appliance.generators.window import INSISTING_LEVELS
+from appliance.photo import Photo
+from appliance.pictures import Pixels, resize
+from engines.unet import Floats, UNet
+
+IDENTICAL_LEVELS = 0.5  # mean change in grey levels below which rounding makes an anomaly its own round trip
+
+
+class DiffStyleGlobal:
+    """The style photo's noise, regenerated with the content photo's h; whole photos, at the UNet's size.
+
+    Inversions are kept by the photo's sha256 for as long as the object lives: a photo that appears in several
+    folds is inverted once.
+    """
+
+    name = "diffstyle_global"
+
+    def __init__(
+        self,
+        unet: UNet,
+        *,
+        steps: int = 25,
+        gamma: float = 0.7,
+        t_edit: int = 0,
+        interpolation: Interpolation = "lerp",
+        fixed_point: int = 0,
+    ) -> None:
+        """`gamma` weighs the content and is every anomaly's strength. ConfigurationError on bad settings."""
+        check_settings(
+            self.name, steps=steps, t_edit=t_edit, interpolation=interpolation, fixed_point=fixed_point
+        )
+        if not 0.0 < gamma <= 1.0:
+            raise ConfigurationError([f"generators.{self.name}.gamma: {gamma}, needs 0 < gamma <= 1."])
+        self._unet = unet
+        self._schedule = respaced(steps)
+        self._gamma = gamma
+        self._t_edit = t_edit
+        self._interpolation: Interpolation = interpolation
+        self._fixed_point = fixed_point
+        self._inverted: dict[str, tuple[Floats, Floats]] = {}  # sha256 -> x_T [3, s, s], h [S, C, h, w]
+        self._regenerated: dict[str, Floats] = {}  # sha256 -> levels [s, s, 3]
+
+    def generate(
+        self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
+    ) -> Iterator[Synthetic]:
+        """`count` style x content pairs, and one round trip of every style photo."""
+        styles, contents = halves(photos, rng)
+        pairs = pairs_between(photos, styles, contents, count, rng)
+        seen = sorted({style for style, _ in pairs})
+        self._invert(photos[i] for i in sorted({i for pair in pairs for i in pair}))
+        self._regenerate([photos[i] for i in seen])
+        for i in seen:
+            pixels = _enlarged(self._regenerated[photos[i].sha256], photos[i])
+            yield Synthetic(pixels=pixels, strength=0.0, parents=(i,))
+        for rows in batches(range(count)):
+            chunk = [pairs[k] for k in rows]
+            for (style, content), levels in zip(chunk, self._injected(photos, chunk), strict=True):
+                levels = _told_apart(levels, self._regenerated[photos[style].sha256])
+                pixels = _enlarged(levels, photos[style])
+                yield Synthetic(pixels=pixels, strength=self._gamma, parents=(style, content))
+
+    def _invert(self, photos: Iterable[Photo]) -> None:
+        missing = list({p.sha256: p for p in photos if p.sha256 not in self._inverted}.values())
+        for rows in batches(range(len(missing))):
+            chunk = [missing[k] for k in rows]
+            images = to_model([photo.pixels for photo in chunk], self._unet.size_px)
+            inversion = invert(self._unet, self._schedule, images, fixed_point=self._fixed_point)
+            for photo, x_T, h in zip(chunk, inversion.x_T, inversion.h, strict=True):
+                self._inverted[photo.sha256] = x_T, h
+
+    def _regenerate(self, photos: Iterable[Photo]) -> None:
+        missing = list(dict.fromkeys(p.sha256 for p in photos if p.sha256 not in self._regenerated))
+        for rows in batches(range(len(missing))):
+            chunk = [missing[k] for k in rows]
+            x_T = np.stack([self._inverted[key][0] for key in chunk])
+            levels = from_model(regenerate(self._unet, self._schedule, x_T))
+            self._regenerated.update(zip(chunk, levels, strict=True))
+
+    def _injected(self, photos: Sequence[Photo], pairs: Sequence[tuple[int, int]]) -> Floats:
+        x_T = np.stack([self._inverted[photos[style].sha256][0] for style, _ in pairs])
+        h_content = [self._inverted[photos[content].sha256][1] for _, content in pairs]
+        gamma = np.full((len(pairs), 1, *self._unet.h_shape[1:]), self._gamma, dtype=np.float32)
+        images = inject(
+            self._unet,
+            self._schedule,
+            x_T,
+            h_content,
+            gamma,
+            t_edit=self._t_edit,
+            interpolation=self._interpolation,
+        )
+        return from_model(images)
+
+
+def _enlarged(levels: Floats, photo: Photo) -> Pixels:
+    return resize(np.rint(levels).astype(np.uint8), *photo.pixels.shape[:2])
+
+
+def _told_apart(levels: Floats, round_trip: Floats) -> Floats:
+    """`levels`, shaded if they are no different from the round trip: the content was the style's double."""
+    if np.abs(levels - round_trip).mean() >= IDENTICAL_LEVELS:
+        return levels
+    darker = round_trip.mean() > 127.5
+    shaded: Floats = np.clip(round_trip + (-INSISTING_LEVELS if darker else INSISTING_LEVELS), 0.0, 255.0)
+    return shaded.astype(np.float32)

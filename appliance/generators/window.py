@@ -1,0 +1,113 @@
+"""The road of every generator that changes a window of a photo: draw, blend, see whether anything shows.
+
+The round trip takes the same road at strength 0, so that a detector cannot win by spotting the road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from appliance.generators.parents import graded_strengths, parent_pairs
+from appliance.generators.protocol import Synthetic
+from appliance.generators.sizes import graded
+from appliance.generators.texture import Window
+from appliance.photo import Photo
+from appliance.pictures import Pixels
+
+VISIBLE_LEVELS = 2.0  # mean change in grey levels below which it is lost in a camera's noise: drawn again
+PLAIN_LEVELS = 6.0  # the same at strength 1, so that "plain" means something on every part
+NOISE_PX = 2.0  # swapping one patch of sensor noise for another is no change: smoothed away before looking
+TRIES = 8
+INSISTING_LEVELS = 16.0  # on photos so uniform that no draw shows, the change is shaded by this much
+
+
+class Draft(NamedTuple):
+    """A window as it would be with and without the change; both go into the photo under one mask."""
+
+    x: int
+    y: int
+    changed: Window  # [h, w, 3]
+    unchanged: Window  # [h, w, 3] at strength 0
+    alpha: npt.NDArray[np.float32]  # [h, w] in [0, 1]
+
+
+Draw = Callable[[Pixels, Pixels, float, np.random.Generator], Draft]  # of seen photo, donor, strength
+
+
+def window_anomalies(
+    photos: Sequence[Photo], count: int, draw: Draw, *, rng: np.random.Generator
+) -> Iterator[Synthetic]:
+    """`count` anomalies, each followed by its round trip, over evenly used pairs of parents."""
+    pairs, strengths = parent_pairs(photos, count, rng), graded_strengths(count, rng)
+    for (seen, donor), strength, own_rng in zip(pairs, strengths.tolist(), rng.spawn(count), strict=True):
+        draft = _draw_visible(photos[seen].pixels, photos[donor].pixels, strength, draw, own_rng)
+        yield from both(photos[seen].pixels, draft, strength=strength, parents=(seen, donor))
+
+
+def both(pixels: Pixels, draft: Draft, *, strength: float, parents: tuple[int, ...]) -> Iterator[Synthetic]:
+    """The anomaly and its round trip, with the box of what differs between them."""
+    draft = draft if visibility(pixels, draft) >= VISIBLE_LEVELS else _insisted(draft)
+    anomaly, round_trip = blended(pixels, draft, draft.changed), blended(pixels, draft, draft.unchanged)
+    box = changed_box(anomaly, round_trip)
+    yield Synthetic(pixels=anomaly, strength=strength, parents=parents, box=box)
+    yield Synthetic(pixels=round_trip, strength=0.0, parents=parents[:1], box=box)
+
+
+def blended(pixels: Pixels, draft: Draft, window: Window) -> Pixels:
+    """`pixels` with `window` in the draft's place under its mask."""
+    height, width = draft.alpha.shape
+    rows, columns = slice(draft.y, draft.y + height), slice(draft.x, draft.x + width)
+    alpha = draft.alpha[:, :, None]
+    result = pixels.copy()
+    mixed = (1.0 - alpha) * pixels[rows, columns] + alpha * window
+    result[rows, columns] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return result
+
+
+def visibility(pixels: Pixels, draft: Draft) -> float:
+    """Mean change in grey levels under the mask, of the channel that changes most, noise smoothed away."""
+    height, width = draft.alpha.shape
+    cropped = pixels[draft.y : draft.y + height, draft.x : draft.x + width]
+    local = draft._replace(x=0, y=0)
+    anomaly, round_trip = (
+        blended(cropped, local, window).astype(np.float32) for window in (draft.changed, draft.unchanged)
+    )
+    change = np.abs(cv2.GaussianBlur(anomaly - round_trip, (0, 0), NOISE_PX)).max(axis=2)
+    return float((draft.alpha * change).sum() / max(float(draft.alpha.sum()), 1e-6))
+
+
+def changed_box(anomaly: Pixels, round_trip: Pixels) -> tuple[int, int, int, int]:
+    """x, y, width, height around the pixels that differ visibly, around all that differ if none does so."""
+    change = np.abs(anomaly.astype(np.int16) - round_trip).max(axis=2)
+    rows, columns = np.nonzero(change >= min(VISIBLE_LEVELS, max(1, int(change.max()))))
+    x, y = int(columns.min()), int(rows.min())
+    return x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1
+
+
+def shows(pixels: Pixels, draft: Draft, *, strength: float) -> bool:
+    """Whether the change is as visible as its strength promises."""
+    return visibility(pixels, draft) >= graded(strength, (VISIBLE_LEVELS, PLAIN_LEVELS))
+
+
+def _draw_visible(
+    seen: Pixels, donor: Pixels, strength: float, draw: Draw, rng: np.random.Generator
+) -> Draft:
+    """The first draft that shows, else the most visible."""
+    drafts: list[Draft] = []
+    for _ in range(TRIES):
+        drafts.append(draw(seen, donor, strength, rng))
+        if shows(seen, drafts[-1], strength=strength):
+            return drafts[-1]
+    return max(drafts, key=lambda draft: visibility(seen, draft))
+
+
+def _insisted(draft: Draft) -> Draft:
+    """Shaded towards the middle of the range, where there is room at both ends of it."""
+    darker = draft.unchanged.mean() > 127.5
+    shade = np.float32(-INSISTING_LEVELS if darker else INSISTING_LEVELS)
+    return draft._replace(changed=draft.unchanged + shade)

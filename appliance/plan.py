@@ -1,0 +1,195 @@
+"""What a calibration will do, worked out before it does anything: all that can be wrong shows here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance import seeds
+from appliance.detectors import installed
+from appliance.detectors.protocol import Detector
+from appliance.errors import ConfigurationError
+from appliance.folds import hold_out
+from appliance.generators import GENERATORS, select
+from appliance.intake import Intake, IntakeOptions, take_in
+from appliance.photo import Photo
+from appliance.pictures import median_aspect
+from appliance.progress import Progress
+from appliance.settings import EnginesSettings, StationSettings
+from appliance.stages import StageClock
+from appliance.threads import use_threads
+from appliance.threshold import ThresholdOptions, held_out_count
+from appliance.trials import Workload
+from engines.encoder import OnnxEncoder, load_foreign_encoder
+from engines.errors import EngineError
+from engines.packs import load_installed
+from engines.unet import OnnxUNet
+
+UNITS_PER_DIFFUSION = 2.0  # of progress: what an anomaly of a UNet costs beside being scored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """The engines of a run, loaded and checked against their golden outputs."""
+
+    unet: OnnxUNet
+    encoders: tuple[OnnxEncoder, ...]
+    problems: tuple[str, ...]
+    settings: EnginesSettings
+    threads: int
+
+    @property
+    def device(self) -> str:
+        """Where the models run: `cuda` only if all of them do."""
+        devices = {self.unet.device, *(encoder.device for encoder in self.encoders)}
+        return devices.pop() if len(devices) == 1 else "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A calibration that can begin."""
+
+    images: Path
+    station: StationSettings
+    engines: Engines
+    detectors: tuple[Detector, ...]
+    workloads: tuple[Workload, ...]
+    intake: Intake
+    photos: tuple[Photo, ...]  # those that choose
+    held_out: tuple[Photo, ...]  # those that only the certificate sees; empty where there are too few
+    warnings: tuple[str, ...]
+
+    @property
+    def parts(self) -> npt.NDArray[np.int64]:
+        """[n] the part that each of `photos` shows."""
+        return parts_of(self.photos)
+
+    @property
+    def aspect(self) -> float:
+        return median_aspect([photo.pixels for photo in self.photos])
+
+    @property
+    def threshold_options(self) -> ThresholdOptions:
+        return threshold_options(self.station)
+
+    @property
+    def units(self) -> float:
+        """The whole work in units of progress: a picture scored is half a unit, an anomaly has its round trip."""
+        folds = self.station.folds.count
+        trials = sum(workload_units(workload) * workload.count for workload in self.workloads)
+        return trials + folds * len(self.photos) / 2 + 2 * len(self.photos)
+
+
+def make_plan(
+    images: Path,
+    station: StationSettings,
+    engine_settings: EnginesSettings,
+    clock: StageClock,
+    progress: Progress,
+) -> Plan:
+    """Read the photos and load the engines.
+
+    ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there.
+    """
+    progress.step("loading engines")
+    with clock.stage("load engines"):
+        engines = load_engines(station, engine_settings)
+    detectors, problems = _detectors(engines, station)
+    progress.step(f"reading photos in {images}")
+    with clock.stage("read photos"):
+        intake = take_in(images, intake_options(station))
+    photos, held_out = _divide(intake.photos, station)
+    return Plan(
+        images=images,
+        station=station,
+        engines=engines,
+        detectors=detectors,
+        workloads=_workloads(engines.unet, station),
+        intake=intake,
+        photos=photos,
+        held_out=held_out,
+        warnings=(*intake.warnings, *engines.problems, *problems),
+    )
+
+
+def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines:
+    """The embedded pack, the folders of exported engines, and the encoders that the station names itself."""
+    threads = use_threads(settings.threads)
+    try:
+        found = load_installed(settings.folders, device=settings.device, threads=threads)
+        own = [
+            load_foreign_encoder(
+                encoder.path,
+                name=encoder.name,
+                image_size=encoder.image_size,
+                mean=encoder.mean,
+                std=encoder.std,
+                device=settings.device,
+                threads=threads,
+            )
+            for encoder in station.detectors.encoders
+        ]
+    except EngineError as error:
+        raise ConfigurationError([str(error)]) from error
+    return Engines(
+        unet=found.unet,
+        encoders=(*found.encoders, *own),
+        problems=found.problems,
+        settings=settings,
+        threads=threads,
+    )
+
+
+def intake_options(station: StationSettings) -> IntakeOptions:
+    return IntakeOptions(**station.intake.model_dump(), region=station.region)
+
+
+def threshold_options(station: StationSettings) -> ThresholdOptions:
+    return ThresholdOptions(**station.threshold.model_dump())
+
+
+def parts_of(photos: Sequence[Photo]) -> npt.NDArray[np.int64]:
+    return np.array([photo.part for photo in photos], dtype=np.int64)
+
+
+def workload_units(workload: Workload) -> float:
+    return 1.0 + (UNITS_PER_DIFFUSION if GENERATORS[workload.name].needs_unet else 0.0)
+
+
+def _detectors(engines: Engines, station: StationSettings) -> tuple[tuple[Detector, ...], list[str]]:
+    found, problems = installed(engines.encoders, exclude=station.detectors.exclude)
+    names = [detector.name for detector in found]
+    if not names:
+        raise ConfigurationError(["detectors.exclude leaves no candidate. Exclude fewer."])
+    fallback = station.decision.fallback
+    if fallback is not None and fallback not in names:
+        raise ConfigurationError(
+            [f"decision.fallback: {fallback!r} is not a candidate. The candidates are {', '.join(names)}."]
+        )
+    return tuple(found), [str(problem) for problem in problems]
+
+
+def _workloads(unet: OnnxUNet, station: StationSettings) -> tuple[Workload, ...]:
+    workloads = []
+    for name in GENERATORS:
+        settings = getattr(station.generators, name).model_dump()
+        enabled, count = settings.pop("enabled"), settings.pop("count")
+        if enabled:
+            workloads.append(Workload(generator=select(name, settings, unet=unet), count=count))
+    return tuple(workloads)
+
+
+def _divide(
+    photos: tuple[Photo, ...], station: StationSettings
+) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
+    """(photos that choose, photos held out for the certificate)."""
+    parts = parts_of(photos)
+    count = held_out_count(len(np.unique(parts)), threshold_options(station), station.intake.minimum)
+    if count == 0:
+        return photos, ()
+    fold = hold_out(parts, count, rng=seeds.stream(station.seed, "hold out"))
+    return tuple(photos[i] for i in fold.bank), tuple(photos[i] for i in fold.evaluation)

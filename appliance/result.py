@@ -1,0 +1,176 @@
+"""result.json: what a calibration found, for other software. Its schema stands in result.schema.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from appliance import __version__
+from appliance.decision import CandidateResult, Decision
+from appliance.photo import Photo
+from appliance.plan import Engines, Plan
+from appliance.run_folder import SCHEMA_VERSION
+from appliance.stages import Stage
+from appliance.threshold import Threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the calibration worked out, beside what its plan already knew."""
+
+    decision: Decision
+    threshold: Threshold
+    failures: Mapping[str, str]
+    counts: Mapping[str, tuple[int, int]]  # generator -> anomalies, round trips
+    latencies_ms: Mapping[str, float]
+    banks: Mapping[str, str]  # candidate -> its folder below banks/
+
+
+def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str, Any]:
+    """The whole result as plain JSON values."""
+    decision = outcome.decision
+    created = datetime.now(UTC)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": f"{created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        "created": created.isoformat(timespec="seconds"),
+        "station": plan.station.name,
+        "images": _printable(str(plan.images)),
+        "aspect": plan.aspect,
+        "decision": decision.outcome,
+        "chosen": decision.chosen,
+        "tied": list(decision.tied),
+        "reason": decision.reason,
+        "next_steps": list(decision.next_steps),
+        "threshold": dataclasses.asdict(outcome.threshold),
+        "candidates": _candidates(plan, outcome),
+        "agreement": None if decision.agreement is None else dataclasses.asdict(decision.agreement),
+        "generators": _generators(plan, outcome, stages),
+        "support": _support(plan),
+        "refused": [_without_none(dataclasses.asdict(refusal)) for refusal in plan.intake.refused],
+        "warnings": list(plan.warnings),
+        "stages": list(stages),
+        "software": _software(plan),
+    }
+
+
+def _candidates(plan: Plan, outcome: Outcome) -> list[dict[str, Any]]:
+    """By rank; those that failed come last, in the order of their names."""
+    about = {detector.name: detector for detector in plan.detectors}
+    rows = [
+        {
+            **_figures(candidate),
+            "kind": about[candidate.name].kind,
+            "cost_mflop": round(about[candidate.name].cost_mflop, 1),
+            "latency_ms": outcome.latencies_ms.get(candidate.name),
+            "bank": outcome.banks.get(candidate.name),
+            "error": outcome.failures.get(candidate.name),
+        }
+        for candidate in outcome.decision.candidates
+    ]
+    ranked = {row["name"] for row in rows}
+    failed = sorted(name for name in outcome.failures if name not in ranked)
+    return rows + [_failed(name, about[name].kind, outcome.failures[name]) for name in failed]
+
+
+def _figures(candidate: CandidateResult) -> dict[str, Any]:
+    figures = dataclasses.asdict(candidate)
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in figures.items()}
+
+
+def _failed(name: str, kind: str, reason: str) -> dict[str, Any]:
+    figures = (
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        "mean_rank",
+        "p_best",
+        "rank",
+        "latency_ms",
+        "cost_mflop",
+        "bank",
+    )
+    return {"name": name, "kind": kind, **dict.fromkeys(figures), "per_generator": {}, "error": reason}
+
+
+def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    seconds = {stage["name"]: stage["seconds"] for stage in stages}
+    rows = []
+    for workload in plan.workloads:
+        anomalies, round_trips = outcome.counts[workload.name]
+        rows.append(
+            {
+                "name": workload.name,
+                "settings": getattr(plan.station.generators, workload.name).model_dump(mode="json"),
+                "count": anomalies,
+                "round_trips": round_trips,
+                "seconds": seconds.get(f"generate {workload.name}", 0.0),
+                "weight": 1 / len(plan.workloads),  # mean rank over generators: all count alike
+            }
+        )
+    return rows
+
+
+def _support(plan: Plan) -> list[dict[str, Any]]:
+    held_out = {photo.sha256 for photo in plan.held_out}
+    rows = [
+        _photo_row(photo, "held_out" if photo.sha256 in held_out else "selection")
+        for photo in plan.intake.photos
+    ]
+    return rows + [{"file": name, "role": "unused"} for name in plan.intake.unused]
+
+
+def _photo_row(photo: Photo, role: str) -> dict[str, Any]:
+    row = {"file": photo.name, "sha256": photo.sha256, "role": role, "part": photo.part}
+    return row if photo.name_b64 is None else {**row, "name_b64": photo.name_b64}
+
+
+def _software(plan: Plan) -> dict[str, Any]:
+    engines = plan.engines
+    return {
+        "version": __version__,
+        "engines": _engine_rows(engines),
+        "device": engines.device,
+        "device_asked": engines.settings.device,
+        "fallback": None,
+        "threads": engines.threads,
+        "seed": plan.station.seed,
+        "settings": plan.station.model_dump(mode="json"),
+        "engine_settings": engines.settings.model_dump(mode="json"),
+    }
+
+
+def _engine_rows(engines: Engines) -> list[dict[str, Any]]:
+    unet = engines.unet
+    rows = [
+        {
+            "name": unet.manifest.name,
+            "kind": "unet",
+            "sha256": unet.sha256,
+            "device": unet.device,
+            "pack": unet.manifest.pack,
+        }
+    ]
+    for encoder in engines.encoders:
+        rows.append(
+            {
+                "name": encoder.name,
+                "kind": "encoder",
+                "sha256": encoder.spec.sha256,
+                "device": encoder.device,
+                "pack": encoder.spec.pack,
+            }
+        )
+    return rows
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _without_none(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}

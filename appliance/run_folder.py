@@ -1,0 +1,121 @@
+"""The folder of one calibration: written beside its place, moved there whole, `result.json` last.
+
+result.json   what was decided and from what; its presence says that the run is complete
+report.html   for a person
+scores.csv    every score behind the decision
+anomalies/    some of the synthetic anomalies, with thumbnails of their parents
+banks/        one folder for each candidate: what it needs to score
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import GoodpartsError, UsageError
+
+RESULT = "result.json"
+REPORT = "report.html"
+SCORES = "scores.csv"
+ANOMALIES = "anomalies"
+BANKS = "banks"
+ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
+SCHEMA_VERSION = 1
+
+
+def check_output(out: Path, *, force: bool) -> None:
+    """Before any work: can the run be put at `out`? UsageError says why not."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
+    if (out / RESULT).exists() and not force:
+        raise UsageError(
+            f"--out {out}: already holds a result. Give another folder, or --force to replace it."
+        )
+    taken = [name for name in ENTRIES if (out / name).exists()]
+    if taken and not (out / RESULT).exists():
+        raise UsageError(f"--out {out}: holds {taken[0]} but no result. Give a new or empty folder.")
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that becomes it when the block ends well, and vanishes when it does not.
+
+    Files in `out` that are not a run's own are left alone. OSError (disk full, no rights) becomes a
+    GoodpartsError that names the place.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
+    except OSError as error:
+        raise _write_error(out, error) from error
+    try:
+        yield draft
+        _move_into_place(draft, out)
+    except OSError as error:
+        raise _write_error(out, error) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write result.json and make sure that it is on the disk. NaN is refused: JSON has none."""
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    with (folder / RESULT).open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_result(run: Path) -> dict[str, Any]:
+    """The result of a complete run. UsageError if `run` is not one."""
+    path = run / RESULT
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = "Give the folder that `goodparts calibrate` wrote."
+        raise UsageError(
+            f"--result {run}: no {RESULT} there, so this is not a finished run. {hint}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}). Calibrate again.") from error
+    version = result.get("schema_version") if isinstance(result, dict) else None
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{path}: schema_version {version}, this release reads {SCHEMA_VERSION}. Calibrate again."
+        )
+    return result
+
+
+def _move_into_place(draft: Path, out: Path) -> None:
+    draft.chmod(0o755)  # mkdtemp makes it private
+    if not out.exists():
+        draft.rename(out)
+        return
+    # A replaced run stops being a run before it loses anything else, and is one again with the last move.
+    (out / RESULT).unlink(missing_ok=True)
+    for entry in sorted(draft.iterdir(), key=lambda path: path.name == RESULT):
+        _remove(out / entry.name)
+        entry.rename(out / entry.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_error(out: Path, error: OSError) -> GoodpartsError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return GoodpartsError(f"{out}: the disk is full; nothing was kept. Free some space and run it again.")
+    where = f" ({error.filename})" if error.filename else ""
+    return GoodpartsError(
+        f"{out}: cannot be written: {error.strerror or error}{where}. Check the folder's rights."
+    )

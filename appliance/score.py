@@ -1,0 +1,157 @@
+"""Scores photos with what a run folder holds: the chosen detector, or every candidate.
+
+The run folder is enough: engines are found by the hash in its result, and no settings file is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from appliance.deliver import folder_name
+from appliance.detectors import installed
+from appliance.detectors.protocol import Detector, FittedDetector
+from appliance.errors import DetectorError, UsageError
+from appliance.intake import IntakeOptions, read_photo
+from appliance.photo_files import list_photos
+from appliance.pictures import Pictures
+from appliance.run_folder import BANKS, read_result
+from appliance.threads import use_threads
+from engines.encoder import OnnxEncoder, load_encoder, load_foreign_encoder
+from engines.errors import EngineError
+from engines.packs import find_encoder_folder
+
+Verdict = Literal["good", "anomalous", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One photo and one detector. Without a score `error` says why."""
+
+    path: Path
+    detector: str
+    score: float | None = None
+    threshold: float | None = None
+    error: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """`anomalous` is score > threshold, strictly; `none` where either is missing."""
+        if self.score is None or self.threshold is None:
+            return "none"
+        return "anomalous" if self.score > self.threshold else "good"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scorer:
+    """A run's detectors, loaded."""
+
+    fitted: Mapping[str, FittedDetector]  # the chosen one first
+    chosen: str
+    threshold: float
+    aspect: float
+    options: IntakeOptions
+
+    def read(self, path: Path) -> Pictures:
+        """One photo as the detectors take it. UnreadablePhoto if it cannot serve."""
+        return Pictures([read_photo(path, self.options)], aspect=self.aspect)
+
+    def score(self, path: Path, picture: Pictures) -> Iterator[Scored]:
+        """One row for each detector of the photo `picture` that was read from `path`."""
+        for name, detector in self.fitted.items():
+            threshold = self.threshold if name == self.chosen else None
+            score = float(detector.score(picture)[0])
+            yield Scored(path=path, detector=name, score=score, threshold=threshold)
+
+
+def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None = None) -> Scorer:
+    """The detectors of a run folder. `threads` None: as many as the calibration had.
+
+    UsageError if `run` is not a finished run; DetectorError or EngineError if a bank or an engine is damaged,
+    missing or another one.
+    """
+    result = read_result(run)
+    candidates = [row["name"] for row in result["candidates"] if row.get("bank")]
+    chosen = result["chosen"]
+    wanted = [chosen, *(name for name in candidates if name != chosen and every_candidate)]
+    software = result["software"]
+    count = use_threads(software["threads"] if threads is None else threads)
+    detectors = _detectors(wanted, software, count)
+    return Scorer(
+        fitted={name: detectors[name].load(run / BANKS / folder_name(name)) for name in wanted},
+        chosen=chosen,
+        threshold=result["threshold"]["value"],
+        aspect=result["aspect"],
+        options=_intake_options(software["settings"]),
+    )
+
+
+def targets(paths: Sequence[Path]) -> Iterator[Path | Scored]:
+    """Files as given; of folders the photos below them, and a row with the error for each that cannot be used.
+
+    UsageError for a path that is not there.
+    """
+    for path in paths:
+        if path.is_dir():
+            listing = list_photos(path)
+            yield from (path / file.path.relative_to(path.resolve()) for file in listing.files)
+            for refusal in listing.refused:
+                yield Scored(path=path / refusal.name, detector="", error=refusal.reason)
+        elif path.exists() or path.is_symlink():
+            yield path
+        else:
+            raise UsageError(f"--images {path}: there is no such file or folder.")
+
+
+def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, Detector]:
+    """The candidates of these names. Only the encoders that they are named after are loaded, if that is enough."""
+    rows = [row for row in software["engines"] if row["kind"] == "encoder"]
+    named = [row for row in rows if any(name.startswith(f"{row['name']}/") for name in wanted)]
+    for some in (named, rows):
+        encoders = [_encoder(row, software, threads) for row in some]
+        found = {detector.name: detector for detector in installed(encoders).detectors}
+        if set(wanted) <= found.keys():
+            return found
+    missing = sorted(set(wanted) - found.keys())
+    raise DetectorError(
+        f"candidates {missing} of this run are not installed any more. Install the package that brought them, or "
+        "calibrate again."
+    )
+
+
+def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) -> OnnxEncoder:
+    """The very encoder of the run: its hash decides, not its name."""
+    engine_settings = software["engine_settings"]
+    device = engine_settings["device"]
+    if row["pack"] == "own":
+        encoder = _own_encoder(row["name"], software["settings"], device, threads)
+        if encoder.spec.sha256 == row["sha256"]:
+            return encoder
+    else:
+        folder = find_encoder_folder(row["sha256"], [Path(path) for path in engine_settings["folders"]])
+        if folder is not None:
+            return load_encoder(folder, device=device, threads=threads)
+    raise EngineError(
+        f"encoder {row['name']}: the installed one is not the one of this run (sha256 {row['sha256'][:12]}…). "
+        "Install that engine again, or calibrate again with the present one."
+    )
+
+
+def _own_encoder(name: str, settings: Mapping[str, Any], device: Any, threads: int) -> OnnxEncoder:
+    entry = next(entry for entry in settings["detectors"]["encoders"] if entry["name"] == name)
+    return load_foreign_encoder(
+        Path(entry["path"]),
+        name=name,
+        image_size=entry["image_size"],
+        mean=tuple(entry["mean"]),
+        std=tuple(entry["std"]),
+        device=device,
+        threads=threads,
+    )
+
+
+def _intake_options(settings: Mapping[str, Any]) -> IntakeOptions:
+    region = settings["region"]
+    return IntakeOptions(**settings["intake"], region=None if region is None else tuple(region))

@@ -1,0 +1,131 @@
+"""`goodparts score`: rows for people, for spreadsheets, for other software."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TextIO
+
+from appliance.decode import UnreadablePhoto
+from appliance.errors import ImagesError, UsageError
+from appliance.gallery import jpeg
+from appliance.heatmaps import draw_heatmap, heatmap_name
+from appliance.photo_files import shown_name
+from appliance.pictures import Pictures
+from appliance.score import Scored, Scorer, load_scorer, targets
+
+Format = Literal["table", "csv", "json"]
+Row = dict[str, str | float | None]
+
+COLUMNS = ("path", "detector", "score", "threshold", "verdict", "error")
+_MARKS = {"good": "good", "anomalous": "ANOMALOUS", "none": "-"}
+
+
+def score_to(
+    stream: TextIO, run: Path, images: Sequence[Path], *, every: bool, style: Format, heatmaps: Path | None
+) -> int:
+    """Score `images` and write each row to `stream` as it comes; returns the exit code.
+
+    3 if any photo could not be read, after all rows are written. UsageError for a path that is not there,
+    ImagesError for folders without photos.
+    """
+    found = list(targets(images))
+    if not found:
+        raise ImagesError(
+            f"--images {' '.join(map(str, images))}: there are no photos. Name photos or their folder."
+        )
+    if heatmaps is not None:
+        _make_folder(heatmaps)
+    scorer = load_scorer(run, every_candidate=every)
+    failed = 0
+    write = {"table": _write_table, "csv": _write_csv, "json": _write_json}[style]
+    for scored in write(stream, _rows(scorer, found, heatmaps)):
+        failed += scored.error is not None
+    return ImagesError.exit_code if failed else 0
+
+
+def row_of(scored: Scored) -> Row:
+    """One row of csv and json. Paths as given; bytes that are not UTF-8 are escaped."""
+    return {
+        "path": shown_name(os.fsencode(scored.path))[0],
+        "detector": scored.detector,
+        "score": scored.score,
+        "threshold": scored.threshold,
+        "verdict": scored.verdict,
+        "error": scored.error,
+    }
+
+
+def _rows(scorer: Scorer, found: Iterable[Path | Scored], heatmaps: Path | None) -> Iterator[Scored]:
+    for target in found:
+        if isinstance(target, Scored):
+            yield target
+            continue
+        try:
+            picture = scorer.read(target)
+        except UnreadablePhoto as error:
+            yield Scored(path=target, detector=scorer.chosen, error=str(error))
+            continue
+        yield from scorer.score(target, picture)
+        if heatmaps is not None:
+            _save_heatmap(scorer, target, picture, heatmaps)
+
+
+def _save_heatmap(scorer: Scorer, path: Path, picture: Pictures, folder: Path) -> None:
+    drawn = draw_heatmap(scorer.fitted[scorer.chosen], picture, threshold=scorer.threshold)
+    if drawn is not None:
+        (folder / heatmap_name(path)).write_bytes(jpeg(drawn))
+
+
+def _write_csv(stream: TextIO, rows: Iterator[Scored]) -> Iterator[Scored]:
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for scored in rows:
+        row = row_of(scored)
+        writer.writerow({**row, "score": _number(scored.score), "threshold": _number(scored.threshold)})
+        stream.flush()
+        yield scored
+
+
+def _write_json(stream: TextIO, rows: Iterator[Scored]) -> Iterator[Scored]:
+    """One array, a row a line, so that it can be read as it grows."""
+    separator = "[\n"
+    for scored in rows:
+        stream.write(separator + json.dumps(row_of(scored), ensure_ascii=False))
+        stream.flush()
+        separator = ",\n"
+        yield scored
+    stream.write("\n]\n")
+
+
+def _write_table(stream: TextIO, rows: Iterator[Scored]) -> Iterator[Scored]:
+    counts = {"good": 0, "anomalous": 0, "none": 0}
+    errors = 0
+    for scored in rows:
+        print(_table_line(scored), file=stream, flush=True)
+        counts[scored.verdict] += scored.error is None
+        errors += scored.error is not None
+        yield scored
+    unread = f", {errors} could not be read" if errors else ""
+    print(f"{counts['good']} good, {counts['anomalous']} anomalous{unread}", file=stream)
+
+
+def _table_line(scored: Scored) -> str:
+    name = row_of(scored)["path"]
+    if scored.error is not None:
+        return f"ERROR      {name}: {scored.error}"
+    limit = f" (threshold {scored.threshold:.4g})" if scored.threshold is not None else ""
+    return f"{_MARKS[scored.verdict]:<10} {scored.score:<9.4g} {name}  {scored.detector}{limit}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--heatmaps {folder}: is a file. Give the name of a folder.")
+    folder.mkdir(parents=True, exist_ok=True)

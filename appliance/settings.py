@@ -1,0 +1,403 @@
+"""The settings: what `config/appliance.yaml` explains, as values. Read once; deeper code receives values.
+
+What a station may say may also stand at the top level, as the default of all stations: maps merge, at every
+depth; lists and single values replace. Paths are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from appliance.errors import ConfigurationError, UsageError
+from appliance.setting_problems import cross_error, in_order, problem_at, problems_of, shown
+from appliance.setting_schema import described, documentation, inlined
+from appliance.yaml_source import KeyPath, Problem, Source, read, shortened
+
+
+def _installed(name: str) -> Path:
+    """A file of `config/`: in the repository, else where a wheel puts it."""
+    here = Path(__file__).parents[1] / "config" / name
+    return here if here.is_file() else Path(sys.prefix) / "share" / "goodparts" / name
+
+
+DOCUMENTED_FILE = _installed("appliance.yaml")
+DEFAULT_STATION = "default"
+STATION_NAME = r"^[a-z0-9][a-z0-9._-]*$"
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return folder / path if folder is not None else path
+
+
+def _text_of_path(value: Any) -> Any:
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise PydanticCustomError("path_type", "a path cannot be empty")
+    return value
+
+
+def _repeats(values: Sequence[Any]) -> list[int]:
+    """Where a value stands that stood before; None does not count."""
+    return [i for i, value in enumerate(values) if value is not None and value in values[:i]]
+
+
+def _none_is_empty(value: Any) -> Any:
+    return () if value is None else value
+
+
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("falling")
+    return bounds
+
+
+# Strict everywhere: YAML's false is no text and its text no number. Only lists become tuples, texts paths.
+SettingsPath = Annotated[Path, Field(strict=False), BeforeValidator(_text_of_path), AfterValidator(_absolute)]
+Rgb = Annotated[tuple[float, float, float], Field(strict=False)]
+Rate = Annotated[float, Field(gt=0, le=0.5)]
+Confidence = Annotated[float, Field(ge=0.5, le=0.999)]
+Size = Annotated[int, Field(ge=8, le=100_000)]
+Offset = Annotated[int, Field(ge=0, le=100_000)]
+Region = Annotated[
+    tuple[Offset, Offset, Size, Size],
+    Field(
+        strict=False,
+        description="a list [x, y, width, height] of whole numbers in pixels, width and height from 8",
+    ),
+]
+Share = Annotated[float, Field(gt=0, le=1)]
+ShareRange = Annotated[
+    tuple[Share, Share],
+    Field(strict=False, description="a list [faint, plain] of two rising numbers above 0 and at most 1"),
+    AfterValidator(_rising),
+]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        """`http:` with nothing but comments below it is an empty map, not a mistake."""
+        return {} if value is None else value
+
+
+class EnginesSettings(_Model):
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    folders: Annotated[tuple[SettingsPath, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+    threads: int = Field(default=0, ge=0, le=256)
+
+
+class IntakeSettings(_Model):
+    minimum: int = Field(default=20, ge=10, le=100_000)
+    maximum: int = Field(default=400, ge=10, le=100_000)
+    working_px: int = Field(default=512, ge=64, le=4096)
+    bit_depth: int = Field(default=16, ge=8, le=16)
+    follow_links: bool = False
+    ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.maximum < self.minimum:
+            said = f"{self.maximum} is below intake.minimum, {self.minimum}: raise it or lower the minimum"
+            raise cross_error(said, at=("maximum",), otherwise=("minimum",))
+        return self
+
+
+class EncoderSettings(_Model):
+    name: Text
+    path: SettingsPath
+    image_size: int = Field(default=224, ge=16, le=2048)
+    mean: Rgb = (0.0, 0.0, 0.0)
+    std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = (1.0, 1.0, 1.0)
+
+
+class DetectorsSettings(_Model):
+    encoders: Annotated[
+        tuple[EncoderSettings, ...], Field(strict=False), BeforeValidator(_none_is_empty)
+    ] = ()
+    exclude: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for index in _repeats([encoder.name for encoder in self.encoders]):
+            said = (
+                f"{shortened(self.encoders[index].name)} is the name of an earlier encoder: give each its own"
+            )
+            raise cross_error(said, at=("encoders", index, "name"), otherwise=())
+        return self
+
+
+class GeneratorSettings(_Model):
+    enabled: bool = True
+    count: int = Field(default=48, ge=8, le=10_000)
+
+
+class DiffusionSettings(GeneratorSettings):
+    steps: int = Field(default=25, ge=2, le=1000)
+    t_edit: int = Field(default=0, ge=0, le=999)
+    interpolation: Literal["lerp", "slerp"] = "lerp"
+
+
+class GlobalDiffusionSettings(DiffusionSettings):
+    count: int = Field(default=100, ge=8, le=10_000)
+    gamma: Share = 0.7
+
+
+class LocalDiffusionSettings(DiffusionSettings):
+    gamma: ShareRange = (0.4, 1.0)
+    extent: ShareRange = (0.06, 0.4)
+
+
+class GeneratorsSettings(_Model):
+    diffstyle_global: GlobalDiffusionSettings = GlobalDiffusionSettings()
+    diffstyle_local: LocalDiffusionSettings = LocalDiffusionSettings()
+    cutpaste: GeneratorSettings = GeneratorSettings()
+    perlin: GeneratorSettings = GeneratorSettings()
+    poisson: GeneratorSettings = GeneratorSettings()
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        names = list(type(self).model_fields)
+        if not any(getattr(self, name).enabled for name in names):
+            said = f"no generator is enabled: set `enabled: true` for one of {', '.join(names)}"
+            raise cross_error(said, at=(names[0], "enabled"), otherwise=())
+        return self
+
+
+class FoldsSettings(_Model):
+    count: int = Field(default=4, ge=2, le=50, multiple_of=2)
+    bank_share: float = Field(default=0.5, ge=0.2, le=0.8)
+
+
+class DecisionSettings(_Model):
+    margin: float = Field(default=0.02, ge=0, le=0.5)
+    confidence: Confidence = 0.9
+    fallback: Text | None = None
+    resamples: int = Field(default=1000, ge=100, le=100_000)
+
+
+class ThresholdSettings(_Model):
+    max_false_reject_rate: Rate = 0.05
+    confidence: Confidence = 0.95
+
+
+class NoKeysYet(_Model):
+    """A section that is accepted and holds nothing in this release."""
+
+
+class _Shared(_Model):
+    """What a station may say, and the top level as the default of all stations."""
+
+    images: SettingsPath | None = None
+    part_name: Text = "part"
+    part_noun: Text | None = None
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    intake: IntakeSettings = IntakeSettings()
+    region: Region | None = None
+    detectors: DetectorsSettings = DetectorsSettings()
+    generators: GeneratorsSettings = GeneratorsSettings()
+    folds: FoldsSettings = FoldsSettings()
+    decision: DecisionSettings = DecisionSettings()
+    threshold: ThresholdSettings = ThresholdSettings()
+    recalibration: NoKeysYet = NoKeysYet()
+    scoring: NoKeysYet = NoKeysYet()
+
+
+class StationSettings(_Shared):
+    """One camera looking at one kind of part, with everything resolved."""
+
+    name: str = Field(
+        pattern=STATION_NAME,
+        max_length=64,
+        description="small letters, digits, '.', '_' and '-', the first a letter or digit, at most 64",
+    )
+
+
+class Settings(_Shared):
+    """A whole file. What is not of one station stands first; the rest are the defaults of all stations."""
+
+    state_dir: SettingsPath = Path("/var/lib/goodparts")
+    engines: EnginesSettings = EnginesSettings()
+    http: NoKeysYet = NoKeysYet()
+    mqtt: NoKeysYet = NoKeysYet()
+    stations: Annotated[
+        tuple[StationSettings, ...], Field(strict=False), BeforeValidator(_none_is_empty)
+    ] = ()
+
+    def station(self, name: str | None = None) -> StationSettings:
+        """A station by name; without one the only station, or in a file without stations the defaults.
+
+        UsageError where the name is unknown, or needed because there are several.
+        """
+        known = [station.name for station in self.stations]
+        if name is None and not known:
+            shared = {key: getattr(self, key) for key in _Shared.model_fields}
+            return StationSettings(name=DEFAULT_STATION, **shared)
+        if name is None and len(known) == 1:
+            return self.stations[0]
+        if name is None:
+            raise UsageError(
+                f"The settings have {len(known)} stations: add --station with one of {', '.join(known)}."
+            )
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has no stations"
+            raise UsageError(f"Station {shortened(name)} is not in the settings; the file {has}.")
+        return self.stations[known.index(name)]
+
+
+def default_settings() -> Settings:
+    return Settings()
+
+
+def load(path: Path) -> Settings:
+    """Read and check a file. ConfigurationError with every problem, each with its line and column."""
+    settings, _, problems = _validated(path)
+    if settings is None or problems:
+        raise ConfigurationError([problem.located(path) for problem in problems])
+    return settings
+
+
+def check(path: Path) -> list[str]:
+    """Every problem of a file, also that a folder or model which it names is not there."""
+    try:
+        settings, source, problems = _validated(path)
+    except ConfigurationError as error:
+        return error.problems
+    if settings is not None:
+        problems = [*problems, *_missing(settings, source)]
+    return [problem.located(path) for problem in in_order(problems)]
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, for editors. Descriptions are the documented file's comments; an installation
+    that left that file out has a schema without them.
+    """
+    said = documentation(DOCUMENTED_FILE.read_text(encoding="utf-8")) if DOCUMENTED_FILE.is_file() else {}
+    full = described(_schema(), said)
+    # A station inherits from the top level of its file: the built-in default would be shown wrongly.
+    for value in full["properties"]["stations"]["items"]["properties"].values():
+        value.pop("default", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **full}
+
+
+def minimal_yaml(
+    images: str, *, station: str, part_name: str, part_noun: str | None = None, state_dir: str | None = None
+) -> str:
+    """A file to begin with: one station, everything else at its default. Paths are written as given."""
+    entry = {"name": station, "images": images, "part_name": part_name, "part_noun": part_noun}
+    notes = {
+        "name": "the station: one camera looking at one kind of part",
+        "images": "a folder with photos of good parts only; its subfolders are read too",
+        "part_name": "what the part is called, in English",
+        "part_noun": "the class that the name belongs to, such as flower or bird",
+    }
+    lines = ["# Goodparts. Every other setting is at its default; config/appliance.yaml explains them all."]
+    if state_dir is not None:
+        lines += ["# Where banks, results and history are kept.", _line("state_dir", state_dir)]
+    lines.append("stations:")
+    for key, value in entry.items():
+        if value is not None:
+            dash = "  - " if key == "name" else "    "
+            lines += [f"    # {notes[key]}", dash + _line(key, value)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: str) -> str:
+    # PyYAML writes some line breaks of Unicode so that they are read as spaces, unless it escapes them.
+    return yaml.safe_dump({key: value}, allow_unicode=value.isprintable(), width=10**6).rstrip("\n")
+
+
+def _validated(path: Path) -> tuple[Settings | None, Source, list[Problem]]:
+    source = read(path)
+    raw = _resolved(source.data)
+    problems = [*source.problems, *_station_problems(raw, source)]
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(raw, context={"folder": path.absolute().parent})
+    except ValidationError as error:
+        problems += problems_of(error.errors(include_url=False), source, _schema())
+    return settings, source, in_order(problems)
+
+
+def _resolved(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The file with the defaults of all stations merged into each."""
+    stations = data.get("stations")
+    if not isinstance(stations, list):
+        return dict(data)
+    shared = {key: value for key, value in data.items() if key in _Shared.model_fields}
+    return {**data, "stations": [_merged(shared, s) if isinstance(s, dict) else s for s in stations]}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**base, **over}
+    for key in base.keys() & over.keys():
+        if isinstance(base[key], dict) and over[key] is None:
+            merged[key] = base[key]
+        elif isinstance(base[key], dict) and isinstance(over[key], dict):
+            merged[key] = _merged(base[key], over[key])
+    return merged
+
+
+def _station_problems(raw: Mapping[str, Any], source: Source) -> list[Problem]:
+    """What is wrong between stations, looked for also where a station by itself is wrong."""
+    listed = raw.get("stations")
+    stations = [s if isinstance(s, dict) else {} for s in listed] if isinstance(listed, list) else []
+    problems = []
+    for index in _repeats([s.get("name") for s in stations]):
+        said = f"{shown(stations[index]['name'])} is the name of an earlier station: give each its own"
+        problems.append(problem_at(source, ("stations", index, "name"), said))
+    # One camera's photos may serve two stations, but then each looks at its own region.
+    looked_at = [(Path(str(s["images"])), s.get("region")) if s.get("images") else None for s in stations]
+    for index in _repeats(looked_at):
+        folder = shown(stations[index]["images"])
+        said = f"{folder} serves an earlier station with the same region: give each its own"
+        problems.append(problem_at(source, ("stations", index, "images"), said))
+    return problems
+
+
+def _missing(settings: Settings, source: Source) -> Iterator[Problem]:
+    for index, folder in enumerate(settings.engines.folders):
+        if not folder.is_dir():
+            yield problem_at(source, ("engines", "folders", index), f"{folder} is not a folder")
+    shared: list[tuple[KeyPath, _Shared]] = [((), settings)]
+    stations: list[tuple[KeyPath, _Shared]] = [(("stations", i), s) for i, s in enumerate(settings.stations)]
+    for prefix, station in shared + stations:
+        for index, encoder in enumerate(station.detectors.encoders):
+            if not encoder.path.is_file():
+                said = f"{encoder.path} is not there: correct the path or copy the model there"
+                yield problem_at(source, (*prefix, "detectors", "encoders", index, "path"), said)
+        if station.images is not None and not station.images.is_dir():
+            said = f"{station.images} is not a folder: correct the path or make it"
+            yield problem_at(source, (*prefix, "images"), said)
+        if station.images is None and prefix:
+            yield problem_at(
+                source, (*prefix, "images"), "missing: the folder with this station's photos of good parts"
+            )
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    raw = Settings.model_json_schema()
+    plain: dict[str, Any] = inlined(raw, raw.get("$defs", {}))
+    return plain

@@ -1,0 +1,60 @@
+"""What the terminal shows when a calibration is done: the decision in a few lines, and where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from appliance.run_folder import REPORT, RESULT
+
+SHOWN = 8  # candidates; the report has them all
+
+_TITLES = {
+    "chosen": "Chosen",
+    "tied": "Tied; the cheapest of equals is",
+    "abstained": "No sure choice; in use for now is",
+}
+
+
+def summary(result: Mapping[str, Any], out: Path) -> str:
+    """Several lines of plain text."""
+    ranked = [row for row in result["candidates"] if row["rank"] is not None]
+    lines = [
+        f"{_TITLES[result['decision']]} {result['chosen']}",
+        f"  {result['reason']}",
+        f"  {threshold_sentence(result['threshold'])}",
+        "",
+        *candidate_lines(ranked[:SHOWN], result["chosen"]),
+        *([f"  … and {len(ranked) - SHOWN} more in the report"] if len(ranked) > SHOWN else []),
+        "",
+        *(f"  next: {step}" for step in result["next_steps"]),
+        f"report  {out / REPORT}",
+        f"result  {out / RESULT}",
+        f"score   goodparts score --result {out} --images PHOTO-OR-FOLDER",
+    ]
+    return "\n".join(lines)
+
+
+def threshold_sentence(threshold: Mapping[str, Any]) -> str:
+    """What the threshold promises, or why it promises nothing."""
+    value, rate = f"Threshold {threshold['value']:.4g}", f"{100 * threshold['requested_rate']:.3g} %"
+    if threshold["certified"]:
+        sure = f"{100 * threshold['confidence']:.3g} %"
+        return f"{value}: at most {rate} of good parts are rejected, certified with {sure} confidence."
+    missing = threshold["photos_missing"]
+    return f"{value}: about {rate} of good parts rejected is an estimate; a certificate needs {missing} more photos."
+
+
+def candidate_lines(rows: list[Mapping[str, Any]], chosen: str) -> list[str]:
+    """A table: AUROC on synthetic anomalies with its interval, certainty of being the best, cost."""
+    width = max(len(row["name"]) for row in rows)
+    head = f"    {'candidate':<{width}}  AUROC (synthetic)   best in   a photo"
+    return [head, *(_candidate_line(row, width, chosen) for row in rows)]
+
+
+def _candidate_line(row: Mapping[str, Any], width: int, chosen: str) -> str:
+    mark = "→" if row["name"] == chosen else " "
+    auroc = f"{row['auroc']:.3f} ({row['auroc_low']:.3f}-{row['auroc_high']:.3f})"
+    latency = f"{row['latency_ms']:.0f} ms" if row["latency_ms"] is not None else "-"
+    return f"  {mark} {row['name']:<{width}}  {auroc}   {100 * row['p_best']:5.0f} %   {latency:>7}"

@@ -1,0 +1,55 @@
+"""Opens an ONNX file as an ONNX Runtime session on the device that was asked for, and says which it got."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime as ort
+
+from engines.errors import EngineError
+
+Device = Literal["auto", "cuda", "cpu"]
+
+
+def open_session(path: Path, *, device: Device = "auto", threads: int = 0) -> ort.InferenceSession:
+    """A session for `path`. `threads` 0 leaves the count to the runtime.
+
+    ONNX Runtime falls back to the CPU without an error, so the providers that it ended up with are compared
+    with what was asked: `device="cuda"` raises EngineError where CUDA is not used.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # warnings about unused initializers are no operator's business
+    # Memory arenas and patterns grow with every new shape; photos come in few shapes, anomalies in many.
+    options.enable_mem_pattern = False
+    wanted = _providers(device)
+    try:
+        session = ort.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:  # onnxruntime raises bare exceptions of its own C++ types
+        reason = str(error).splitlines()[0]
+        raise EngineError(
+            f"{path}: ONNX Runtime cannot load it: {reason}. Export or copy the file again."
+        ) from error
+    if device == "cuda" and device_of(session) != "cuda":
+        raise EngineError(
+            f"{path}: CUDA was asked for, ONNX Runtime uses {session.get_providers()}. "
+            "Install the gpu extra and the NVIDIA driver, or set engines.device to auto or cpu."
+        )
+    return session
+
+
+def device_of(session: ort.InferenceSession) -> str:
+    return "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+
+def _providers(device: Device) -> list[str]:
+    available = ort.get_available_providers()
+    use_cuda = device == "cuda" or (device == "auto" and "CUDAExecutionProvider" in available)
+    if device == "cuda" and "CUDAExecutionProvider" not in available:
+        raise EngineError(
+            f"CUDA was asked for, the installed ONNX Runtime has only {available}. "
+            "Install the gpu extra in place of cpu, or set engines.device to auto or cpu."
+        )
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if use_cuda else ["CPUExecutionProvider"]

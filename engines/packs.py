@@ -1,0 +1,84 @@
+"""Finds the installed engines: the embedded pack, and folders of exported ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.encoder import OnnxEncoder, load_encoder
+from engines.errors import EngineError
+from engines.golden import check_golden
+from engines.manifest import FILE_NAME, Manifest, engine_hash, load_manifest
+from engines.onnxrt.loader import Device
+from engines.unet import OnnxUNet
+
+EMBEDDED = Path(__file__).parent / "embedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The engines that can be used, and one sentence for each that cannot."""
+
+    unet: OnnxUNet
+    encoders: tuple[OnnxEncoder, ...]
+    problems: tuple[str, ...]
+
+
+def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> Installed:
+    """Load every engine of `folders` and of the embedded pack, each checked against its golden outputs.
+
+    A UNet in `folders` takes the place of the embedded one; encoders add up, and of two with one name the
+    first found serves. An engine that does not hold is left out with a problem, unless it is embedded: then
+    the installation itself is broken and EngineError is raised.
+    """
+    problems: list[str] = []
+    unet: OnnxUNet | None = None
+    encoders: dict[str, OnnxEncoder] = {}
+    for folder in _engine_folders([*folders, EMBEDDED]):
+        embedded = folder.parent == EMBEDDED
+        try:
+            manifest = load_manifest(folder)
+            if manifest.kind == "unet" and unet is None:
+                unet = load_checked_unet(folder, manifest, device=device, threads=threads)
+            elif manifest.kind == "encoder" and manifest.name not in encoders:
+                encoders[manifest.name] = load_checked_encoder(
+                    folder, manifest, device=device, threads=threads
+                )
+        except EngineError as error:
+            if embedded:
+                raise
+            problems.append(f"engine left out: {error}")
+    if unet is None:
+        raise EngineError(f"{EMBEDDED}: no UNet engine is installed. Install Goodparts again.")
+    return Installed(unet=unet, encoders=tuple(encoders.values()), problems=tuple(problems))
+
+
+def load_checked_unet(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxUNet:
+    unet = OnnxUNet(folder, device=device, threads=threads)
+    for graph, runner in unet.runners.items():
+        check_golden(manifest, folder, graph, runner)
+    return unet
+
+
+def load_checked_encoder(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxEncoder:
+    encoder = load_encoder(folder, device=device, threads=threads)
+    check_golden(manifest, folder, "encoder", encoder.runner)
+    return encoder
+
+
+def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
+    """The folder of the installed encoder with this engine hash, by its manifest alone: fast."""
+    for folder in _engine_folders([*folders, EMBEDDED]):
+        if engine_hash(load_manifest(folder)) == sha256:
+            return folder
+    return None
+
+
+def _engine_folders(roots: Sequence[Path]) -> Iterator[Path]:
+    """Every folder with a manifest: a root itself, or one directly below it."""
+    for root in roots:
+        if not root.is_dir():
+            raise EngineError(f"{root}: not a folder. Correct engines.folders in the settings.")
+        candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+        yield from (folder for folder in candidates if (folder / FILE_NAME).is_file())

@@ -1,0 +1,141 @@
+"""Makes the embedded pack: trains what has no checkpoint yet, then exports every model.
+
+    python -m export.embedded.build --out engines/embedded
+
+Training is seeded and counted in steps, so the same command gives the same weights on the same kind of
+machine. Together it takes about two hours on two cores; with `--checkpoints DIR` finished trainings are
+reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from engines.manifest import Manifest
+from export.embedded import train_encoder, train_unet
+from export.embedded.encoders import ENCODERS, OUTPUTS, folded
+from export.embedded.pictures import draw_picture
+from export.embedded.training import Checkpoint, fp16_rounded, load_checkpoint
+from export.embedded.unet64 import SIZE_PX, build_unet64, noised
+from export.encoder_engine import save_encoder_engine
+from export.provenance import Provenance, weights_sha256
+from export.unet_engine import GOLDEN_TIMESTEP, Inputs, save_unet_engine, unet_inputs
+
+UNET = "unet64"
+MODELS = (UNET, *ENCODERS)
+LICENCE = "Apache-2.0"
+SOURCE = "Trained by Goodparts on procedurally drawn pictures; no photographs."
+GOLDEN_SEED = 77
+GOLDEN_ENCODER_SIZE = 64
+
+
+def trained(name: str, checkpoints: Path) -> Checkpoint:
+    """The model's checkpoint; trained first if the folder has none."""
+    path = checkpoints / f"{name}.pt"
+    if not path.is_file():
+        if name == UNET:
+            train_unet.run(train_unet.UnetTraining(), path)
+        else:
+            train_encoder.run(train_encoder.TRAININGS[name], path)
+    return load_checkpoint(path)
+
+
+def export(name: str, checkpoint: Checkpoint, folder: Path) -> Manifest:
+    """Writes one model's engine into `folder`."""
+    return export_unet(checkpoint, folder) if name == UNET else export_encoder(name, checkpoint, folder)
+
+
+def export_unet(checkpoint: Checkpoint, folder: Path) -> Manifest:
+    unet = build_unet64()
+    weights = fp16_rounded(checkpoint.weights)
+    unet.load_state_dict(weights)
+    provenance = _provenance(checkpoint, weights_sha256(weights))
+    return save_unet_engine(unet, folder, name=UNET, provenance=provenance, golden=golden_unet_inputs())
+
+
+def export_encoder(name: str, checkpoint: Checkpoint, folder: Path) -> Manifest:
+    encoder = ENCODERS[name]()
+    encoder.load_state_dict(dict(checkpoint.weights))
+    encoder = folded(encoder)
+    weights = fp16_rounded(encoder.state_dict())
+    encoder.load_state_dict(weights)
+    provenance = _provenance(checkpoint, weights_sha256(weights))
+    image = np.ascontiguousarray(golden_picture(GOLDEN_ENCODER_SIZE) / np.float32(255))
+    return save_encoder_engine(
+        encoder, folder, name=name, outputs=OUTPUTS, provenance=provenance, golden_image=image
+    )
+
+
+def golden_picture(size: int) -> npt.NDArray[np.float32]:
+    """A drawn picture [1, 3, size, size], 0 to 255."""
+    picture = draw_picture(np.random.default_rng(GOLDEN_SEED), size)
+    return picture.transpose(2, 0, 1)[None].astype(np.float32)
+
+
+def golden_unet_inputs() -> dict[str, Inputs]:
+    """Inputs like those of use: a drawn picture with noise, not noise alone."""
+    inputs = unet_inputs(build_unet64(), count=1, rng=np.random.default_rng(GOLDEN_SEED))
+    image = torch.from_numpy(golden_picture(SIZE_PX) / 127.5 - 1)
+    for graph in inputs.values():
+        noise = torch.from_numpy(graph["sample"].astype(np.float32))
+        graph["sample"] = noised(image, noise, torch.tensor([GOLDEN_TIMESTEP])).numpy()
+    return inputs
+
+
+def install(name: str, checkpoint: Checkpoint, out: Path) -> Manifest:
+    """Exports into a folder beside its place, then moves it there: nobody sees a half-written engine."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as temporary:
+        fresh = Path(temporary) / name
+        manifest = export(name, checkpoint, fresh)
+        place = out / name
+        if place.exists():
+            place.rename(Path(temporary) / "old")
+        fresh.rename(place)
+    return manifest
+
+
+def _provenance(checkpoint: Checkpoint, sha256: str) -> Provenance:
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in checkpoint.figures.items())
+    return Provenance(
+        pack="embedded",
+        licence=LICENCE,
+        source=SOURCE,
+        source_sha256=sha256,
+        training=f"{checkpoint.command} (seed {checkpoint.seed}, {checkpoint.steps} steps; {figures})",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("engines/embedded"), help="folder of the pack (%(default)s)"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        help="folder of MODEL.pt files: used if there, written if not (default: trains anew)",
+    )
+    parser.add_argument(
+        "--only", choices=MODELS, action="append", help="one model; may be repeated (default: all)"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoints = given.checkpoints or Path(scratch)
+        for name in given.only or MODELS:
+            manifest = install(name, trained(name, checkpoints), given.out)
+            size = sum(file.stat().st_size for file in (given.out / name).iterdir())
+            worst = max(manifest.parity.values())
+            print(f"{name}: {size / 1e6:.2f} MB, {manifest.gflop:.3f} GFLOP, parity {worst:.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

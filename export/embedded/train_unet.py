@@ -1,0 +1,185 @@
+"""Trains the embedded UNet to predict the noise in drawn pictures.
+
+    python -m export.embedded.train_unet --out checkpoints/unet64.pt --steps 3000
+
+The number of steps and the seed decide the result; the time it takes does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from export.embedded.fast_norm import with_fast_norms
+from export.embedded.pictures import draw_picture
+from export.embedded.training import (
+    Checkpoint,
+    average_into,
+    learning_rate,
+    save_checkpoint,
+    seed_everything,
+    set_learning_rate,
+)
+from export.embedded.unet64 import SIZE_PX, TIMESTEPS, build_unet64, noised
+
+Pictures = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnetTraining:
+    steps: int = 3000
+    seed: int = 0
+    pictures: int = 12000  # drawn once; every crop, turn and shade of one counts as another picture
+    canvas_px: int = 112  # drawn larger than the network's 64, so that crops differ in place and scale
+    batch: int = 32
+    rate: float = 1e-3
+    warmup: int = 200
+    ema_decay: float = 0.998
+    low_noise_share: float = 0.35  # of timesteps drawn from the lowest quarter: inversion lives there
+    bf16: bool = True
+    workers: int = 2
+    threads: int = 2
+
+
+def draw_canvases(settings: UnetTraining) -> Pictures:
+    """All pictures [count, canvas, canvas, 3] uint8; picture i depends on the seed and i alone."""
+    indices = np.array_split(np.arange(settings.pictures), max(1, settings.workers * 8))
+    if settings.workers < 2:
+        return np.concatenate([_draw_some(settings, part) for part in indices if len(part)])
+    with ProcessPoolExecutor(settings.workers) as pool:
+        parts = pool.map(_draw_some, [settings] * len(indices), indices)
+        return np.concatenate([part for part in parts if len(part)])
+
+
+def _draw_some(settings: UnetTraining, indices: npt.NDArray[np.int64]) -> Pictures:
+    cv2.setNumThreads(1)
+    size = settings.canvas_px
+    pictures = [draw_picture(np.random.default_rng([settings.seed, int(i)]), size) for i in indices]
+    return np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
+
+
+def window(canvas: Pictures, rng: np.random.Generator) -> Pictures:
+    """A square cut from a canvas at a random place and scale, flipped and turned, as [64, 64, 3]."""
+    side = int(rng.integers(SIZE_PX, canvas.shape[0] + 1)) if rng.random() < 0.6 else SIZE_PX
+    y, x = rng.integers(0, canvas.shape[0] - side + 1, 2)
+    cut = canvas[y : y + side, x : x + side]
+    if side != SIZE_PX:
+        cut = cv2.resize(cut, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+    cut = np.rot90(cut, int(rng.integers(4)))
+    return cut[:, ::-1] if rng.random() < 0.5 else cut
+
+
+def batch_of(canvases: Pictures, rng: np.random.Generator, count: int) -> Tensor:
+    """Random windows [count, 3, 64, 64] in [-1, 1]; some as negatives, so that dark on bright is as
+    common."""
+    cuts = np.stack([window(canvases[i], rng) for i in rng.integers(0, len(canvases), count)])
+    images = torch.from_numpy(cuts).permute(0, 3, 1, 2).float() / 127.5 - 1
+    sign = torch.from_numpy(rng.choice([-1.0, 1.0], count).astype(np.float32))
+    return images * sign.view(-1, 1, 1, 1)
+
+
+def draw_timesteps(rng: np.random.Generator, count: int, *, low_noise_share: float) -> Tensor:
+    """Timesteps [count] int64: uniform, with an extra share from the lowest quarter, denser towards 0."""
+    everywhere = rng.random(count) * TIMESTEPS
+    low = rng.random(count) ** 1.5 * (TIMESTEPS / 4)
+    chosen = np.where(rng.random(count) < low_noise_share, low, everywhere)
+    return torch.from_numpy(np.minimum(chosen, TIMESTEPS - 1).astype(np.int64))
+
+
+def noise_loss(model: UNet2DModel, images: Tensor, timesteps: Tensor, noise: Tensor, *, bf16: bool) -> Tensor:
+    """Mean squared error of the predicted noise. Eq. (14), Ho et al. 2020"""
+    inputs = noised(images, noise, timesteps).contiguous(memory_format=torch.channels_last)
+    # The plain attention is faster than the flash kernel on so few tokens.
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+        (predicted,) = model(inputs, timesteps, return_dict=False)
+    return (predicted.float() - noise).square().mean()
+
+
+def train(
+    settings: UnetTraining, canvases: Pictures, *, out: Path, command: str, save_every: int
+) -> Checkpoint:
+    """Trains from scratch and leaves the averaged weights in `out`, also every `save_every` steps."""
+    rng = seed_everything(settings.seed)
+    torch.set_num_threads(settings.threads)
+    model = with_fast_norms(build_unet64()).to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), settings.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+    )
+    losses: list[float] = []
+    started = time.monotonic()
+    for step in range(settings.steps):
+        images = batch_of(canvases, rng, settings.batch)
+        timesteps = draw_timesteps(rng, settings.batch, low_noise_share=settings.low_noise_share)
+        loss = noise_loss(model, images, timesteps, torch.randn_like(images), bf16=settings.bf16)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        rate = learning_rate(step, steps=settings.steps, peak=settings.rate, warmup=settings.warmup)
+        set_learning_rate(optimizer, rate)
+        optimizer.step()
+        optimizer.zero_grad()
+        average_into(averaged, model, step=step, decay=settings.ema_decay)
+        losses.append(loss.item())
+        if (step + 1) % 50 == 0:
+            seconds = time.monotonic() - started
+            print(f"step {step + 1} loss {np.mean(losses[-50:]):.5f} seconds {seconds:.0f}", flush=True)
+        if (step + 1) % save_every == 0 or step + 1 == settings.steps:
+            checkpoint = Checkpoint(
+                weights=averaged.state_dict(),
+                command=command,
+                steps=step + 1,
+                seed=settings.seed,
+                figures={"loss": float(np.mean(losses[-300:])), "seconds": time.monotonic() - started},
+            )
+            save_checkpoint(checkpoint, out)
+    return checkpoint
+
+
+def run(settings: UnetTraining, out: Path, *, save_every: int = 500) -> Checkpoint:
+    """Draws the pictures and trains."""
+    command = (
+        f"python -m export.embedded.train_unet --steps {settings.steps} --seed {settings.seed} "
+        f"--pictures {settings.pictures}"
+    )
+    return train(settings, draw_canvases(settings), out=out, command=command, save_every=save_every)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    defaults = UnetTraining()
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint file to write")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="training steps (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, help="seed of pictures and training (%(default)s)"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=defaults.pictures, help="pictures drawn (%(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=defaults.workers, help="processes that draw (%(default)s)"
+    )
+    parser.add_argument("--save-every", type=int, default=250, help="steps between checkpoints (%(default)s)")
+    given = parser.parse_args()
+    settings = UnetTraining(
+        steps=given.steps, seed=given.seed, pictures=given.pictures, workers=given.workers
+    )
+    print(asdict(settings), flush=True)
+    run(settings, given.out, save_every=given.save_every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""A diffusers UNet2DModel with its h-space open: plain passes, and passes with something put into h.
+
+`h` is the output of the middle block. The decoder can be run on another h while the skip connections stay
+those of the sample: Kwon et al., "Diffusion Models Already Have a Semantic Latent Space", 2023, arXiv
+2210.10960; mixing in the h of a content picture: Jeong et al., "Training-free Content Injection using h-space
+in Diffusion Models", 2024, arXiv 2303.15403.
+
+Shapes: N images, 3 channels, H W pixels; h has C channels on h x w cells.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+
+EPS_CHANNELS = 3  # a model that learns its variance has 6 output channels; the first 3 are the noise
+
+
+class Encoded(NamedTuple):
+    """What the decoder needs: h [N, C, h, w], skip connections in order of the encoder, time embedding [N,
+    E]."""
+
+    h: Tensor
+    skips: tuple[Tensor, ...]
+    emb: Tensor
+
+
+class HSpaceUNet(nn.Module):
+    """The encoder and the decoder of one UNet2DModel, apart."""
+
+    frequencies: Tensor
+
+    def __init__(self, unet: UNet2DModel) -> None:
+        super().__init__()
+        check_supported(unet)
+        self.unet = unet
+        # A buffer, because exporters fold the exponential of the original into other last bits, which a
+        # timestep of 1000 magnifies; always fp32, because in fp16 it is off by more than the whole network.
+        self.register_buffer("frequencies", time_frequencies(unet), persistent=False)
+
+    def encode(self, sample: Tensor, timestep: Tensor) -> Encoded:
+        """sample [N, 3, H, W] in [-1, 1], timestep [N] int64."""
+        unet = self.unet
+        dtype = unet.conv_in.weight.dtype
+        emb = unet.time_embedding(self._sinusoids(timestep).to(dtype))
+        x = unet.conv_in((2 * sample - 1 if unet.config.center_input_sample else sample).to(dtype))
+        skips = [x]
+        for block in unet.down_blocks:
+            x, outputs = block(hidden_states=x, temb=emb)
+            skips.extend(outputs)
+        return Encoded(unet.mid_block(x, emb), tuple(skips), emb)
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        """-> eps [N, 3, H, W] float32."""
+        unet = self.unet
+        x, skips, emb = encoded
+        for block in unet.up_blocks:
+            count = len(block.resnets)
+            x = block(x, skips[-count:], emb)
+            skips = skips[:-count]
+        out: Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
+        return out[:, :EPS_CHANNELS].float()
+
+    def _sinusoids(self, timestep: Tensor) -> Tensor:
+        """[N] -> [N, 2F]: sine and cosine of the timestep at every frequency."""
+        angle = timestep[:, None].float() * self.frequencies[None, :]
+        halves = (torch.cos(angle), torch.sin(angle))
+        return torch.cat(halves if self.unet.time_proj.flip_sin_to_cos else halves[::-1], dim=-1)
+
+
+class PlainUNet(HSpaceUNet):
+    """One pass: sample, timestep -> eps, h."""
+
+    def forward(self, sample: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        encoded = self.encode(sample, timestep)
+        return self.decode(encoded), encoded.h.float()
+
+
+class InjectedUNet(HSpaceUNet):
+    """The encoder once, the decoder twice as one doubled batch.
+
+    sample, timestep, h_content [N, C, h, w], gamma [N, 1, h, w], delta_h [N, C, h, w]
+    -> eps, eps_injected [N, 3, H, W], h [N, C, h, w].
+    """
+
+    def forward(
+        self, sample: Tensor, timestep: Tensor, h_content: Tensor, gamma: Tensor, delta_h: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        count = sample.shape[0]
+        encoded = self.encode(sample, timestep)
+        h = encoded.h.float()
+        injected = h + gamma * (h_content - h) + delta_h
+        both = self.decode(
+            Encoded(
+                torch.cat([encoded.h, injected.to(encoded.h.dtype)]),
+                tuple(torch.cat([skip, skip]) for skip in encoded.skips),
+                torch.cat([encoded.emb, encoded.emb]),
+            )
+        )
+        # Slices: chunk(2) would freeze the batch size in the exported graph, without an error.
+        return both[:count], both[count:], h
+
+
+def time_frequencies(unet: UNet2DModel) -> Tensor:
+    """Frequencies [F] float32 of the model's sinusoidal time embedding, in the arithmetic of the original."""
+    half = unet.time_proj.num_channels // 2
+    steps = torch.arange(half, dtype=torch.float32)
+    exponent = -math.log(10000) * steps / (half - unet.time_proj.downscale_freq_shift)
+    return torch.exp(exponent) * unet.time_proj.scale
+
+
+def check_supported(unet: UNet2DModel) -> None:
+    """Asserts that the model is one whose forward pass this module repeats."""
+    config = unet.config
+    assert config.time_embedding_type == "positional", config.time_embedding_type
+    assert config.class_embed_type is None and config.num_class_embeds is None, "class-conditional model"
+    assert unet.mid_block is not None, "no middle block"
+    blocks = (*unet.down_blocks, *unet.up_blocks)
+    assert not any(hasattr(block, "skip_conv") for block in blocks), "skip blocks are not supported"
+
+
+def h_shape(unet: UNet2DModel, size_px: int) -> tuple[int, int, int]:
+    """[C, h, w] of the middle block for pictures of `size_px`."""
+    channels: int = unet.config.block_out_channels[-1]
+    cells = size_px // 2 ** (len(unet.config.block_out_channels) - 1)
+    return channels, cells, cells

@@ -1,0 +1,271 @@
+"""The decision: its three outcomes, its laws, and how often it is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from appliance.decision import Decision, DecisionOptions, decide
+from appliance.errors import ConfigurationError
+from appliance.evidence import Evidence, Trial
+
+
+def shift(auroc: float) -> float:
+    """By how much anomalies lie above good parts, both normal with deviation 1, for this AUROC."""
+    return NormalDist().inv_cdf(auroc) * 2**0.5
+
+
+def simulated(
+    aurocs,
+    *,
+    rng: np.random.Generator,
+    parts: int = 20,
+    generators: int = 3,
+    folds: int = 4,
+    count: int = 25,
+    part_share: float = 0.5,
+    spread: float = 0.0,
+) -> Evidence:
+    """Scores of candidates with the given true AUROCs ([C], or [G, C] for each generator).
+
+    part_share: how much of a score's variance belongs to the seen part, shared by all pictures of it.
+    spread: how much each generator favours each candidate, in deviations of a score.
+    """
+    shifts = np.vectorize(shift)(np.broadcast_to(aurocs, (generators, np.shape(aurocs)[-1])))
+    shifts = shifts + spread * rng.normal(size=shifts.shape)
+    n_candidates = shifts.shape[1]
+    of_part = rng.normal(size=(n_candidates, parts)) * part_share**0.5
+
+    def scores(seen):
+        return of_part[:, seen] + rng.normal(size=(n_candidates, len(seen))) * (1 - part_share) ** 0.5
+
+    trials = []
+    order = np.arange(parts)
+    for fold in range(folds):
+        order = rng.permutation(parts) if fold % 2 == 0 else order[::-1]
+        evaluation = order[: parts // 2]
+        for g in range(generators):
+            parents = rng.choice(evaluation, (count, 2))
+            seen = np.unique(parents[:, 0])
+            trials.append(
+                Trial(
+                    generator=f"generator {g}",
+                    fold=fold,
+                    anomaly_scores=scores(parents[:, 0]) + shifts[g][:, None],
+                    anomaly_parents=parents,
+                    anomaly_strengths=np.ones(count),
+                    round_trip_scores=scores(seen),
+                    round_trip_parents=seen[:, None],
+                    normal_scores=scores(evaluation),
+                    normal_parents=evaluation[:, None],
+                )
+            )
+    return Evidence(candidates=[f"c{i}" for i in range(n_candidates)], trials=trials)
+
+
+def decided(evidence: Evidence, *, seed: int = 0, costs=None, **options) -> Decision:
+    costs = costs or dict.fromkeys(evidence.candidates, 1.0)
+    settings = DecisionOptions(**{"resamples": 300, **options})
+    return decide(evidence, costs, settings, rng=np.random.default_rng(seed))
+
+
+def copied(evidence: Evidence, source: int, names) -> Evidence:
+    """One candidate's scores under several names: exactly equal candidates."""
+    return permuted(evidence, [source] * len(names), names=names)
+
+
+def permuted(evidence: Evidence, order, *, names=None) -> Evidence:
+    """The candidates in another order, under their own names or others."""
+    trials = [
+        replace(
+            trial,
+            anomaly_scores=trial.anomaly_scores[order],
+            round_trip_scores=trial.round_trip_scores[order],
+            normal_scores=trial.normal_scores[order],
+        )
+        for trial in evidence.trials
+    ]
+    return Evidence(candidates=names or [evidence.candidates[i] for i in order], trials=trials)
+
+
+def test_a_clear_leader_is_chosen():
+    """Of AUROC .97 and .7, 60 parts, the better is chosen, and the figures are in order."""
+    decision = decided(simulated([0.7, 0.97, 0.6], rng=np.random.default_rng(0), parts=60))
+    assert (decision.outcome, decision.chosen) == ("chosen", "c1")
+    assert [c.name for c in decision.candidates] == ["c1", "c0", "c2"]
+    assert [c.rank for c in decision.candidates] == [1, 2, 3]
+    assert sum(c.p_best for c in decision.candidates) == pytest.approx(1)
+    assert decision.candidates[0].p_best > 0.95
+    for candidate in decision.candidates:
+        assert candidate.auroc_low < candidate.auroc < candidate.auroc_high
+        per_generator = [score.auroc_round_trip for score in candidate.per_generator.values()]
+        assert candidate.auroc == pytest.approx(np.mean(per_generator))
+    assert "c1 puts 9" in decision.reason
+    assert decision.next_steps
+
+
+def test_equal_candidates_are_tied_and_the_cheapest_is_taken():
+    """Candidates of the same scores are tied, whatever their names, and cost decides."""
+    one = simulated([0.9], rng=np.random.default_rng(0))
+    evidence = copied(one, 0, ["alpha", "beta", "gamma"])
+    decision = decided(evidence, costs={"alpha": 3.0, "beta": 1.0, "gamma": 2.0})
+    assert (decision.outcome, decision.chosen) == ("tied", "beta")
+    assert set(decision.tied) == {"alpha", "beta", "gamma"}
+
+
+def test_the_cheapest_beyond_the_margin_is_not_taken():
+    """A cheap candidate that is not certainly worse, but beyond the margin, is no way out."""
+    evidence = simulated([0.9, 0.88], rng=np.random.default_rng(1), parts=10)
+    decision = decided(evidence, costs={"c0": 5.0, "c1": 1.0}, margin=0.0)
+    leader, other = decision.candidates
+    assert leader.auroc > other.auroc
+    assert (decision.outcome, decision.chosen, decision.tied) == ("tied", leader.name, (leader.name,))
+
+
+@pytest.mark.parametrize(("fallback", "used"), [(None, None), ("c2", "c2")])
+def test_chance_makes_it_abstain(fallback, used):
+    """Where no candidate beats chance the fallback is used, without one the leader."""
+    decision = decided(simulated([0.5, 0.5, 0.5], rng=np.random.default_rng(0)), fallback=fallback)
+    assert decision.outcome == "abstained"
+    assert decision.chosen == (used or decision.candidates[0].name)
+    assert decision.candidates[0].auroc_low <= 0.5
+    assert decision.chosen in decision.reason
+
+
+def test_generators_that_contradict_each_other_make_it_abstain():
+    """Where the generators rank four good candidates in opposite orders, none is chosen."""
+    orders = [[0.95, 0.9, 0.8, 0.7], [0.7, 0.8, 0.9, 0.95]] * 2
+    decision = decided(simulated(orders, rng=np.random.default_rng(0), generators=4, parts=60))
+    assert decision.outcome == "abstained"
+    assert decision.agreement is not None
+    assert decision.agreement.w < 0.3
+    assert decision.candidates[0].auroc_low > 0.5
+
+
+def test_order_among_equals_is_no_disagreement():
+    """Generators that rank candidates at random, all within the margin of one another, give a tie."""
+    rng = np.random.default_rng(0)
+    evidence = simulated([0.999999] * 4, rng=rng, generators=4, parts=40)
+    for trial in evidence.trials:  # each candidate loses one anomaly somewhere
+        trial.anomaly_scores[rng.integers(4), rng.integers(25)] = -1
+    decision = decided(evidence, margin=0.05)
+    assert decision.outcome == "tied"
+    assert len(decision.tied) == 4
+
+
+def test_one_candidate_is_chosen_if_it_beats_chance():
+    """A single candidate is chosen or, at chance, abstained from; there is nothing to agree on."""
+    good = decided(simulated([0.9], rng=np.random.default_rng(0)))
+    bad = decided(simulated([0.5], rng=np.random.default_rng(0)))
+    assert (good.outcome, good.chosen, good.agreement) == ("chosen", "c0", None)
+    assert (bad.outcome, bad.chosen) == ("abstained", "c0")
+
+
+def test_perfect_separation_has_an_interval():
+    """Candidates that separate everything are tied, their AUROC 1 with a lower end below it."""
+    decision = decided(simulated([1 - 1e-12, 1 - 1e-12], rng=np.random.default_rng(0)))
+    assert decision.outcome == "tied"
+    for candidate in decision.candidates:
+        assert candidate.auroc == candidate.auroc_high == 1
+        assert 0.85 < candidate.auroc_low < 0.97
+
+
+def test_fingerprints_do_not_win():
+    """A candidate that sees the generator's road has a plain AUROC of 1 and does not lead for it."""
+    evidence = simulated([0.9, 0.6], rng=np.random.default_rng(0), parts=60)
+    for trial in evidence.trials:
+        trial.normal_scores[1] -= 100
+    leader, other = decided(evidence).candidates
+    assert leader.name == "c0"
+    assert all(score.auroc == 1 and score.auroc_round_trip < 0.9 for score in other.per_generator.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_does_not_matter(seed):
+    """Candidates and trials in another order give the same decision, to the last digit and word."""
+    rng = np.random.default_rng(seed)
+    evidence = simulated([0.9, 0.88, 0.87, 0.7], rng=rng)
+    shuffled = permuted(evidence, rng.permutation(4))
+    shuffled = Evidence(
+        candidates=shuffled.candidates,
+        trials=[shuffled.trials[i] for i in rng.permutation(len(shuffled.trials))],
+    )
+    costs = {"c0": 4.0, "c1": 3.0, "c2": 2.0, "c3": 1.0}
+    assert decided(evidence, costs=costs) == decided(shuffled, costs=costs)
+
+
+def test_the_same_seed_gives_the_same_decision():
+    """A decision is a function of evidence, costs, options and seed."""
+    evidence = simulated([0.9, 0.85], rng=np.random.default_rng(0))
+    assert decided(evidence, seed=1) == decided(evidence, seed=1)
+    assert decided(evidence, seed=1) != decided(evidence, seed=2)
+
+
+def test_equal_candidates_are_rarely_told_apart():
+    """Of two equal candidates one is chosen in about 1 - confidence of all stations at most.
+
+    The hardest case: all of a score belongs to the part, so that pictures of a part repeat one draw.
+    """
+    rng = np.random.default_rng(0)
+    runs = 200
+    outcomes = [
+        decided(simulated([0.85, 0.85], rng=rng, part_share=share), seed=i).outcome
+        for i, share in enumerate(np.repeat([0.5, 1.0], runs // 2))
+    ]
+    assert outcomes.count("chosen") <= 0.1 * runs + 3 * (0.1 * 0.9 * runs) ** 0.5
+
+
+def test_a_clearly_better_candidate_is_mostly_chosen():
+    """Of AUROC .95 and .8 with 20 parts the better is chosen in most stations, the worse in none."""
+    rng = np.random.default_rng(0)
+    runs = 60
+    decisions = [decided(simulated([0.8, 0.95, 0.8], rng=rng), seed=i) for i in range(runs)]
+    chosen = [d.chosen for d in decisions if d.outcome == "chosen"]
+    assert len(chosen) > 0.7 * runs
+    assert set(chosen) == {"c1"}
+
+
+def test_intervals_cover_the_truth():
+    """The 90 % interval holds the true AUROC in at least 90 % of stations, less three standard errors."""
+    rng = np.random.default_rng(0)
+    runs, covered = 100, 0
+    for i in range(runs):
+        candidate = decided(simulated([0.85], rng=rng, part_share=1.0), seed=i).candidates[0]
+        covered += candidate.auroc_low <= 0.85 <= candidate.auroc_high
+    assert covered >= 0.9 * runs - 3 * (0.1 * 0.9 * runs) ** 0.5
+
+
+def test_an_unknown_fallback_is_refused_by_name():
+    """A fallback that is not a candidate is named, with those that are."""
+    evidence = simulated([0.9, 0.8], rng=np.random.default_rng(0))
+    with pytest.raises(ConfigurationError, match=r"decision\.fallback: 'resnet'.*c0, c1"):
+        decided(evidence, fallback="resnet")
+
+
+def test_scores_must_be_finite():
+    """A failed candidate's scores are not decided on."""
+    evidence = simulated([0.9, 0.8], rng=np.random.default_rng(0))
+    evidence.trials[0].round_trip_scores[1, 0] = np.nan
+    with pytest.raises(AssertionError, match="generator 0, fold 0"):
+        decided(evidence)
+
+
+def test_words_are_sentences():
+    """Reason and next steps are sentences, with the figures a line engineer needs."""
+    rng = np.random.default_rng(0)
+    cases = {
+        "chosen": simulated([0.97, 0.7], rng=rng, parts=60),
+        "tied": simulated([0.9, 0.9], rng=rng),
+        "abstained": simulated([0.53, 0.53], rng=rng),
+    }
+    for outcome, evidence in cases.items():
+        decision = decided(evidence)
+        assert decision.outcome == outcome
+        for sentence in (decision.reason, *decision.next_steps):
+            assert sentence[0].isupper()
+            assert sentence.endswith(".")
+        assert "AUROC 0." in decision.reason
+        assert "of 100 pairs" in decision.reason

@@ -1,0 +1,173 @@
+"""Patch features and the maps that are fitted to them, against closed forms."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from detector_fakes import FakeEncoder, drawn_part, drawn_pictures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.detectors.affine import centring, group_scaling, principal_components, z_scoring
+from appliance.detectors.gabor import CELL_PX, ORIENTATIONS, WAVELENGTH_PX, GaborStatistics, gabor_cells
+from appliance.detectors.patches import (
+    MAX_CELLS,
+    EncoderPatches,
+    axis_average,
+    axis_resampling,
+    draw_patches,
+    neighbourhood_average,
+    view_size,
+)
+from appliance.detectors.raw_patches import RawPatches, raw_patches
+from appliance.pictures import Pictures
+
+
+def wave(angle: float, wavelength_px: float, *, amplitude: float = 40.0) -> np.ndarray:
+    """[64, 64, 3] a grey sine wave that travels at `angle` to the x axis."""
+    y, x = np.mgrid[:64, :64]
+    grey = 128 + amplitude * np.sin(2 * np.pi / wavelength_px * (x * np.cos(angle) + y * np.sin(angle)))
+    return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("orientation", range(ORIENTATIONS))
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_wave_answers_in_its_own_filter(orientation: int, level: int) -> None:
+    """Of all energies that of the wave's own wavelength and direction is largest, and is its amplitude."""
+    view = wave(orientation * np.pi / ORIENTATIONS, WAVELENGTH_PX * 2**level)
+    energies = gabor_cells(view)[3:-3, 3:-3, :-6].mean(axis=(0, 1))
+    assert np.argmax(energies) == level * ORIENTATIONS + orientation
+    if level == 0:  # coarser levels lose a little in the pyramid
+        assert energies.max() == pytest.approx(40 / 255, rel=0.06)
+
+
+def test_a_flat_picture_has_no_energy() -> None:
+    """Kernels do not answer to a constant; the mean colour is exact and its deviation zero."""
+    cells = gabor_cells(np.full((64, 96, 3), (200, 200, 200), dtype=np.uint8))
+    assert cells.shape == (64 // CELL_PX, 96 // CELL_PX, 24)
+    np.testing.assert_allclose(cells[..., :18], 0, atol=1e-5)
+    np.testing.assert_allclose(cells[..., 18], 200 / 255, atol=1e-5)
+    np.testing.assert_allclose(cells[..., 21:], 0, atol=1e-3)
+
+
+def test_gabor_statistics_are_mean_and_deviation_of_the_cells() -> None:
+    """Pooled Gabor features hold both, in this order."""
+    photos = drawn_pictures([1, 2])
+    size = view_size(photos.aspect, side=192, multiple=32)
+    cells = gabor_cells(photos.resized(*size)[1])
+    expected = np.concatenate([cells.mean(axis=(0, 1)), cells.std(axis=(0, 1))])
+    np.testing.assert_array_equal(GaborStatistics().of_pictures(photos)[1], expected)
+
+
+def test_raw_patches_are_the_pixels() -> None:
+    """Patch (1, 2) is the 8 x 8 luminances from row 4 and column 8 on, and the mean chroma times 8."""
+    view = drawn_part(3)
+    colour = cv2.cvtColor(view.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb)
+    patches = raw_patches(view)
+    assert patches.shape == (128 // 4 - 1, 192 // 4 - 1, 66)
+    window = colour[4:12, 8:16]
+    np.testing.assert_array_equal(patches[1, 2, :64], window[..., 0].ravel())
+    np.testing.assert_allclose(patches[1, 2, 64:], window[..., 1:].mean(axis=(0, 1)) * 8, rtol=1e-5)
+
+
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 9), width=st.integers(1, 9))
+@settings(max_examples=30)
+def test_the_neighbourhood_average_is_a_box_filter(seed: int, height: int, width: int) -> None:
+    """On the map's own grid it is the mean of 3 x 3 cells of the map with its edge repeated."""
+    feature_map = np.random.default_rng(seed).standard_normal((2, height, width)).astype(np.float32)
+    padded = np.pad(feature_map, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    shifted = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    averaged = neighbourhood_average(feature_map, (height, width))
+    np.testing.assert_allclose(averaged, np.mean(shifted, axis=0).transpose(1, 2, 0), atol=1e-5)
+
+
+@given(size=st.integers(1, 40), out=st.integers(1, 40))
+@settings(max_examples=60)
+def test_resampling_keeps_a_constant(size: int, out: int) -> None:
+    """Rows of both axis matrices are weights: not negative, of sum 1."""
+    for matrix in (axis_average(size), axis_resampling(size, out)):
+        assert matrix.min() >= 0
+        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "out"), [(8, 16), (7, 14), (12, 6), (5, 5)])
+def test_resampling_is_that_of_opencv(size: int, out: int) -> None:
+    """Linear between cell centres when it grows, by area when it shrinks."""
+    values = np.random.default_rng(0).standard_normal((size, 1)).astype(np.float32)
+    method = cv2.INTER_AREA if out < size else cv2.INTER_LINEAR
+    expected = cv2.resize(values, (1, out), interpolation=method)
+    np.testing.assert_allclose(axis_resampling(size, out) @ values, expected.reshape(out, 1), atol=1e-6)
+
+
+def test_two_layers_lie_on_the_finer_grid() -> None:
+    """The deeper map follows the finer one in the channels, upsampled to its grid."""
+    photos = drawn_pictures([4])
+    encoder = FakeEncoder()
+    both = EncoderPatches(encoder, (8, 16)).of_picture(photos, 0)
+    fine = EncoderPatches(encoder, (8,)).of_picture(photos, 0)
+    assert both.shape == (*fine.shape[:2], 8)
+    np.testing.assert_array_equal(both[..., :4], fine)
+
+
+def test_fine_maps_are_averaged_down() -> None:
+    """No picture has more than MAX_CELLS patches, whatever the network."""
+    patches = EncoderPatches(FakeEncoder(strides=(2,), image_size=256), (2,))
+    height, width, _ = patches.of_picture(drawn_pictures([4]), 0).shape
+    assert MAX_CELLS / 5 < height * width <= MAX_CELLS
+    assert patches.cells <= MAX_CELLS
+
+
+def test_patches_are_drawn_evenly_from_all_photos() -> None:
+    """As many of each photo, none twice; all where fewer are there than asked for."""
+    photos = Pictures([np.full((32, 32, 3), 40 * n, dtype=np.uint8) for n in range(5)], aspect=1.0)
+    rng = np.random.default_rng(0)
+    drawn = draw_patches(RawPatches(), photos, count=100, rng=rng)
+    _, counts = np.unique(drawn[:, 0], return_counts=True)
+    assert counts.tolist() == [20] * 5
+    everything = draw_patches(RawPatches(), photos, count=10**6, rng=rng)
+    assert len(everything) == 5 * RawPatches.cells
+
+
+def test_scaling_gives_every_layer_the_same_spread() -> None:
+    """A layer a thousand times louder has the same mean square distance from its mean as the other."""
+    rng = np.random.default_rng(0)
+    sample = np.concatenate(
+        [rng.standard_normal((500, 3)), 1000 + 1000 * rng.standard_normal((500, 7))], axis=1
+    )
+    mapped = group_scaling(sample.astype(np.float32), [3, 7])(sample.astype(np.float32))
+    assert np.square(mapped[:, :3]).sum(axis=1).mean() == pytest.approx(1, rel=1e-3)
+    assert np.square(mapped[:, 3:]).sum(axis=1).mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_z_scores_do_not_blow_up_noise() -> None:
+    """A dimension that varies by less than the floor is divided by the floor."""
+    rng = np.random.default_rng(0)
+    sample = (rng.standard_normal((1000, 2)) * [5, 1e-4] + [3, 8]).astype(np.float32)
+    mapped = z_scoring(sample, floor=0.01)(sample)
+    np.testing.assert_allclose(mapped.std(axis=0), [1, 0.01], rtol=0.1)
+
+
+def test_principal_components_keep_distances_of_a_plane() -> None:
+    """Points of a plane in ten dimensions keep their distances in two."""
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((50, 2))
+    basis, _ = np.linalg.qr(rng.standard_normal((10, 2)))
+    sample = (flat @ basis.T + 5).astype(np.float32)
+    mapped = principal_components(sample, dims=2)(sample)
+    expected = np.linalg.norm(flat[:, None] - flat, axis=2)
+    np.testing.assert_allclose(np.linalg.norm(mapped[:, None] - mapped, axis=2), expected, atol=1e-4)
+
+
+def test_centring_leaves_distances() -> None:
+    """Centred features have mean zero and the same differences."""
+    sample = np.random.default_rng(0).uniform(5, 6, (20, 3)).astype(np.float32)
+    mapped = centring(sample)(sample)
+    np.testing.assert_allclose(mapped.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(np.diff(mapped, axis=0), np.diff(sample, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(1.0, (192, 192)), (2.0, (128, 256)), (0.5, (256, 128))])
+def test_the_view_keeps_the_aspect(aspect: float, size: tuple[int, int]) -> None:
+    """About side² pixels, in multiples."""
+    assert view_size(aspect, side=192, multiple=32) == size

@@ -1,0 +1,100 @@
+"""Nearest neighbours are those of brute force in float64, also where FAISS' float32 is blind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.detectors.knn import Neighbours
+from appliance.errors import DetectorError
+
+
+def brute_force(bank: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    differences = queries[:, None].astype(np.float64) - bank[None].astype(np.float64)
+    return np.sort(np.linalg.norm(differences, axis=2), axis=1)[:, :k]
+
+
+def near_duplicates(rng: np.random.Generator, *, rows: int, dims: int, share: float) -> np.ndarray:
+    """Copies of one vector far from the origin, each moved by `share` of its norm."""
+    vector = rng.standard_normal(dims)
+    steps = rng.standard_normal((rows, dims))
+    steps *= share * np.linalg.norm(vector) / np.linalg.norm(steps, axis=1, keepdims=True)
+    return (vector + steps).astype(np.float32)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 40),
+    dims=st.integers(1, 30),
+    queries=st.integers(0, 40),
+    k=st.integers(1, 5),
+    offset=st.floats(0, 100),
+)
+def test_distances_are_those_of_brute_force(
+    seed: int, rows: int, dims: int, queries: int, k: int, offset: float
+) -> None:
+    """For any bank the k distances are the k smallest of all, ascending; fewer for a smaller bank."""
+    rng = np.random.default_rng(seed)
+    bank = (rng.standard_normal((rows, dims)) + offset).astype(np.float32)
+    asked = (rng.standard_normal((queries, dims)) + offset).astype(np.float32)
+    found = Neighbours(bank).distances(asked, k=k)
+    np.testing.assert_allclose(found, brute_force(bank, asked, k), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("together", [1, 40, 300])
+def test_near_duplicates_are_told_apart(share: float, together: int) -> None:
+    """Clusters of near-duplicates, one among much larger vectors, are measured exactly at any batch size."""
+    rng = np.random.default_rng(3)
+    bank = np.concatenate(
+        [
+            near_duplicates(rng, rows=15, dims=1536, share=share),
+            near_duplicates(rng, rows=15, dims=1536, share=share) * 20,
+        ]
+    )
+    queries = np.resize(bank, (together, 1536)) * np.float32(1 + share / 3)
+    found = Neighbours(bank).distances(queries, k=3)
+    np.testing.assert_allclose(found, brute_force(bank, queries, 3), rtol=1e-7)
+
+
+def test_distances_do_not_depend_on_the_batch() -> None:
+    """A query has the same bytes of distance alone and among 1,500 others."""
+    rng = np.random.default_rng(5)
+    neighbours = Neighbours(rng.standard_normal((200, 48)).astype(np.float32))
+    queries = rng.standard_normal((1500, 48)).astype(np.float32)
+    together = neighbours.distances(queries, k=3)
+    alone = np.concatenate([neighbours.distances(query[None], k=3) for query in queries[::50]])
+    np.testing.assert_array_equal(together[::50], alone)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(2, 60), split=st.floats(0.1, 0.9))
+def test_a_larger_bank_never_raises_a_distance(seed: int, rows: int, split: float) -> None:
+    """The nearest distance to a bank is at most that to any part of it."""
+    rng = np.random.default_rng(seed)
+    bank = rng.standard_normal((rows, 6)).astype(np.float32)
+    queries = rng.standard_normal((20, 6)).astype(np.float32)
+    part = bank[: max(1, int(rows * split))]
+    larger, smaller = (Neighbours(rows_).distances(queries, k=1) for rows_ in (bank, part))
+    assert np.all(larger <= smaller * (1 + 1e-12))
+
+
+def test_a_query_in_the_bank_is_at_distance_zero() -> None:
+    """A row of the bank has no distance to itself, also if the bank holds it many times."""
+    bank = np.repeat(np.random.default_rng(1).standard_normal((3, 9)).astype(np.float32), 10, axis=0)
+    assert Neighbours(bank).distances(bank, k=3).max() == 0.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    """NaN and infinity in the bank or in a query raise a DetectorError that says what to do."""
+    bank = np.ones((4, 3), dtype=np.float32)
+    spoilt = bank.copy()
+    spoilt[2, 1] = value
+    with pytest.raises(DetectorError, match=r"\[4, 3\].*export it again"):
+        Neighbours(spoilt)
+    with pytest.raises(DetectorError, match="NaN or infinite"):
+        Neighbours(bank).distances(spoilt, k=1)

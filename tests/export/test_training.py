@@ -1,0 +1,73 @@
+"""The embedded trainings, a few steps long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from export.embedded import train_encoder, train_unet  # noqa: E402
+from export.embedded.fast_norm import FastGroupNorm  # noqa: E402
+from export.embedded.mosaics import MosaicSettings, draw_mosaics  # noqa: E402
+from export.embedded.training import learning_rate, load_checkpoint  # noqa: E402
+from export.embedded.unet64 import alphas_cumprod, build_unet64, noised  # noqa: E402
+
+
+def test_unet_learns(tmp_path: Path) -> None:
+    """A few steps on a few pictures lower the loss, and the checkpoint fits the network."""
+    settings = train_unet.UnetTraining(
+        steps=12, pictures=4, canvas_px=64, batch=4, warmup=2, rate=3e-3, bf16=False, workers=1
+    )
+    out = tmp_path / "unet.pt"
+    canvases = train_unet.draw_canvases(settings)
+    final = train_unet.train(settings, canvases, out=out, command="test", save_every=100)
+    assert final.figures["loss"] < 1.2  # averaged over all steps; an untrained network has 1.0 or more
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.steps == 12
+    build_unet64().load_state_dict(checkpoint.weights)
+
+
+@pytest.mark.parametrize("name", train_encoder.TRAININGS)
+def test_encoder_learns(name: str, tmp_path: Path) -> None:
+    """A few steps on a few mosaics lower the loss."""
+    mosaics = MosaicSettings(count=8, materials=6, size=64, workers=1)
+    settings = replace(
+        train_encoder.TRAININGS[name], steps=12, batch=8, crop_px=64, warmup=2, bf16=False, mosaics=mosaics
+    )
+    pictures = draw_mosaics(mosaics)
+    final = train_encoder.train(settings, pictures, out=tmp_path / "encoder.pt", command="test")
+    assert final.figures["material_s8"] < np.log(6)
+
+
+def test_noise_grows_with_the_timestep() -> None:
+    """At timestep 0 nearly nothing is added, at the last nearly nothing of the picture is left."""
+    images, noise = torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
+    signal = noised(images, noise, torch.tensor([0, 999])).mean(dim=(1, 2, 3))
+    assert signal[0] > 0.999 and signal[1] < 0.01
+    assert bool((alphas_cumprod().diff() < 0).all())
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    """It starts small, peaks after the warm-up and ends near zero."""
+    rates = [learning_rate(step, steps=100, peak=1.0, warmup=10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[-1] < 0.03
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fast_norm_is_a_group_norm(dtype: torch.dtype) -> None:
+    """Values and gradients are those of torch's own group norm, up to the order of sums."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 4, 4).to(dtype).contiguous(memory_format=torch.channels_last)
+    results = []
+    for norm in (torch.nn.GroupNorm(4, 8), FastGroupNorm(4, 8)):
+        leaf = x.clone().requires_grad_()
+        out = norm.to(dtype)(leaf)
+        (out.float() ** 3).sum().backward()
+        results.append((out, leaf.grad, norm.weight.grad))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found.float(), expected.float(), atol=0.05, rtol=0.02)
