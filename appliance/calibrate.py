@@ -9,6 +9,7 @@ A function of photos, settings, engines and seed, with no other state: it can ru
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ from appliance.run_folder import ANOMALIES, BANKS, SCORES, write_result, writing
 from appliance.scores_table import DELIVERED, Label, ScoreBlock, write_scores
 from appliance.settings import EnginesSettings, StationSettings
 from appliance.stages import StageClock
+from appliance.threads import workers
 from appliance.threshold import Threshold
-from appliance.trials import Jury, Observers, TrialRecord, run_trials
+from appliance.trials import Jury, TrialRecord, Workshop, run_trials
 
 LATENCY_SAMPLE = 4  # photos on which the candidates' speed is measured
 
@@ -60,13 +62,14 @@ def run_plan(
     plan: Plan, folder: Path, clock: StageClock, progress: Progress, *, place: Path
 ) -> dict[str, Any]:
     """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end."""
-    support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
-    gallery = Gallery(folder / ANOMALIES)
-    record = _try_candidates(plan, support, gallery, clock, progress)
-    progress.step("choosing")
-    with clock.stage("decide"):
-        decision = _decide(plan, record)
-    delivery = _deliver(plan, support, decision.chosen, record, gallery, folder, clock, progress)
+    with workers(plan.engines.threads) as pool:
+        workshop = Workshop(pool=pool, gallery=Gallery(folder / ANOMALIES), clock=clock, progress=progress)
+        support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
+        record = _try_candidates(plan, support, workshop)
+        progress.step("choosing")
+        with clock.stage("decide"):
+            decision = _decide(plan, record)
+        delivery = _deliver(plan, support, decision.chosen, record, folder, workshop)
     progress.step("writing the report")
     write_scores(folder / SCORES, [*record.blocks, *delivery.blocks], record.candidates)
     with clock.stage("save banks"):
@@ -97,22 +100,20 @@ class Delivery:
     latencies_ms: Mapping[str, float]
 
 
-def _try_candidates(
-    plan: Plan, support: Pictures, gallery: Gallery, clock: StageClock, progress: Progress
-) -> TrialRecord:
+def _try_candidates(plan: Plan, support: Pictures, workshop: Workshop) -> TrialRecord:
+    station = plan.station
     folds = split(
         plan.parts,
-        folds=plan.station.folds.count,
-        bank_share=plan.station.folds.bank_share,
-        rng=seeds.stream(plan.station.seed, "folds"),
+        folds=station.folds.count,
+        bank_share=station.folds.bank_share,
+        rng=seeds.stream(station.seed, "folds"),
     )
-    observers = Observers(gallery=gallery, clock=clock, progress=progress)
     record = run_trials(
-        support, plan.photos, folds, plan.detectors, plan.workloads, observers, seed=plan.station.seed
+        support, plan.photos, folds, plan.detectors, plan.workloads, workshop, seed=station.seed
     )
-    gallery.close()
+    workshop.gallery.close()
     for name, reason in record.failures.items():
-        progress.say(f"warning: candidate {name} {reason}")
+        workshop.progress.say(f"warning: candidate {name} {reason}")
     return record
 
 
@@ -121,42 +122,40 @@ def _decide(plan: Plan, record: TrialRecord) -> Decision:
     if not evidence.candidates:
         reasons = "; ".join(f"{name} {reason}" for name, reason in record.failures.items())
         raise DetectorError(f"no candidate could score the photos: {reasons}")
-    costs = {d.name: d.cost_mflop for d in plan.detectors if d.name in evidence.candidates}
     options = DecisionOptions(**plan.station.decision.model_dump())
     if options.fallback in record.failures:
         raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
+    costs = {d.name: d.cost_mflop for d in plan.detectors if d.name in evidence.candidates}
     return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
 
 
 def _deliver(
-    plan: Plan,
-    support: Pictures,
-    chosen: str,
-    record: TrialRecord,
-    gallery: Gallery,
-    folder: Path,
-    clock: StageClock,
-    progress: Progress,
+    plan: Plan, support: Pictures, chosen: str, record: TrialRecord, folder: Path, workshop: Workshop
 ) -> Delivery:
-    seed = plan.station.seed
+    clock, progress = workshop.clock, workshop.progress
     progress.step("fitting the candidates on all photos")
     with clock.stage("fit for delivery"):
-        jury = Jury(plan.detectors, support, record.failures, seed=seed, name="delivery")
+        jury = Jury(
+            plan.detectors, support, record.failures, workshop.pool, seed=plan.station.seed, name="delivery"
+        )
+    if chosen in record.failures:
+        raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
     progress.advance(len(plan.photos))
     progress.step("setting the threshold")
     with clock.stage("threshold"):
-        threshold, good = _threshold(plan, support, chosen, jury.fitted[chosen])
+        threshold, good = _threshold(plan, support, chosen, jury.fitted[chosen], workshop.pool)
     progress.advance(len(plan.photos))
     with clock.stage("measure speed"):
         latencies = latencies_ms(jury.fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))
     with clock.stage("score synthetic pictures"):
-        anomalies = _saved_anomalies(gallery, folder, chosen, jury.fitted[chosen], plan.aspect)
-    blocks = (good, anomalies) if anomalies is not None else (good,)
-    return Delivery(fitted=jury.fitted, threshold=threshold, blocks=blocks, latencies_ms=latencies)
+        anomalies = _saved_anomalies(workshop.gallery, folder, chosen, jury.fitted[chosen], plan.aspect)
+    return Delivery(
+        fitted=jury.fitted, threshold=threshold, blocks=(good, *anomalies), latencies_ms=latencies
+    )
 
 
 def _threshold(
-    plan: Plan, support: Pictures, chosen: str, fitted: FittedDetector
+    plan: Plan, support: Pictures, chosen: str, fitted: FittedDetector, pool: ThreadPoolExecutor
 ) -> tuple[Threshold, ScoreBlock]:
     options = plan.threshold_options
     if plan.held_out:
@@ -164,19 +163,18 @@ def _threshold(
         threshold, scores = held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
         return threshold, _delivered(chosen, [Label.of_good_photo(photo) for photo in plan.held_out], scores)
     detector = next(d for d in plan.detectors if d.name == chosen)
-    threshold, scores = cross_fitted(
-        detector, support, plan.parts, options, minimum=plan.station.intake.minimum, seed=plan.station.seed
-    )
+    seed, minimum = plan.station.seed, plan.station.intake.minimum
+    threshold, scores = cross_fitted(detector, support, plan.parts, options, pool, minimum=minimum, seed=seed)
     return threshold, _delivered(chosen, [Label.of_good_photo(photo) for photo in plan.photos], scores)
 
 
 def _saved_anomalies(
     gallery: Gallery, folder: Path, chosen: str, fitted: FittedDetector, aspect: float
-) -> ScoreBlock | None:
-    """The saved anomalies on the threshold's scale, read back from their files: what `score` would say of them."""
+) -> list[ScoreBlock]:
+    """The saved anomalies on the threshold's scale, read back from their files: what `score` says of them."""
     entries = [entry for entry in gallery.entries if entry["kind"] == "anomaly"]
     if not entries:
-        return None
+        return []
     pictures = [decode((folder / entry["file"]).read_bytes()) for entry in entries]
     labels = [
         Label(
@@ -188,7 +186,7 @@ def _saved_anomalies(
         )
         for entry in entries
     ]
-    return _delivered(chosen, labels, saved_scores(fitted, pictures, aspect))
+    return [_delivered(chosen, labels, saved_scores(fitted, pictures, aspect))]
 
 
 def _delivered(chosen: str, labels: list[Label], scores: npt.NDArray[np.float64]) -> ScoreBlock:

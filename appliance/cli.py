@@ -1,12 +1,13 @@
 """The command line `goodparts`. Results go to stdout, progress and messages to stderr.
 
-Exit codes: 0 done, an abstaining choice included; 2 bad usage or configuration; 3 the images cannot serve; 130
-interrupted; 1 anything else, with a message and no traceback.
+Exit codes: 0 done, an abstaining choice included; 2 bad usage or configuration; 3 the images cannot serve;
+130 interrupted; 1 anything else, with a message and no traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +16,11 @@ from types import FrameType
 
 from appliance import __version__
 
-# Commands import what they need when they run: `score` starts in half the time without the settings and report.
+# Read by OpenMP and OpenBLAS when they are loaded: threads.py says why neither shall spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Commands import what they need when they run: `score` starts in half the time without settings and report.
 
 INTERRUPTED = 130
 
@@ -48,8 +53,8 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         print("goodparts: interrupted; nothing was kept.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away, as `| head` does: no fault, and nothing left to say.
-        sys.stdout = None  # type: ignore[assignment]
+        # The reader of our output went away, as `| head` does: no fault. What is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -108,13 +113,48 @@ def _detectors(options: argparse.Namespace) -> int:
     from appliance.plan import load_engines
 
     settings, station = _settings(options)
-    found = installed(load_engines(station, settings.engines).encoders, exclude=station.detectors.exclude)
-    width = max(len(detector.name) for detector in found.detectors)
+    engines = load_engines(station, settings.engines)
+    found = installed(engines.encoders, exclude=station.detectors.exclude)
+    width = max((len(detector.name) for detector in found.detectors), default=0)
     for detector in found.detectors:
         print(f"{detector.name:<{width}}  {detector.kind:<10}  {detector.cost_mflop:8.0f} Mflop a photo")
-    for problem in found.problems:
+    for problem in (*engines.problems, *found.problems):
         print(f"warning: {problem}", file=sys.stderr)
     return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from appliance.errors import ConfigurationError, UsageError
+    from appliance.settings import load, minimal_yaml
+
+    out: Path = options.out
+    if out.exists():
+        raise UsageError(f"--out {out}: exists already. Give another name; nothing is overwritten.")
+    images = options.images or _ask("Folder with photos of good parts", "--images")
+    station = options.station or _ask("Name of the station, such as gear-top", "--station")
+    part_name = options.part_name or _ask("What the part is called, such as gear", "--part-name")
+    if not Path(images).is_absolute():  # typed as seen from here, read as seen from the file
+        images = os.path.relpath(images, out.parent)
+    out.write_text(minimal_yaml(images, station=station, part_name=part_name), encoding="utf-8")
+    try:
+        load(out)
+    except ConfigurationError:
+        out.unlink()
+        raise
+    print(f"wrote {out}; next: goodparts config check {out}")
+    return 0
+
+
+def _ask(question: str, option: str) -> str:
+    from appliance.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"{option} is missing, and there is no terminal to ask on.")
+    print(f"{question}: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    if not answer:
+        raise UsageError(f"{option}: nothing was entered.")
+    return answer
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -133,7 +173,7 @@ def _config_check(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config_schema(options: argparse.Namespace) -> int:
+def _config_schema(_options: argparse.Namespace) -> int:
     import json
 
     from appliance.settings import schema
@@ -210,6 +250,17 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a heat map of each photo there")
     score.set_defaults(command=_score)
 
+    init = commands.add_parser("init", help="write a small settings file, by asking or from the options")
+    init.add_argument(
+        "--out", type=Path, metavar="FILE", default=Path("goodparts.yaml"), help="default goodparts.yaml"
+    )
+    init.add_argument(
+        "--images", metavar="DIR", help="photos of good parts; below the settings file or absolute"
+    )
+    init.add_argument("--station", metavar="NAME", help="one camera looking at one kind of part")
+    init.add_argument("--part-name", metavar="TEXT", help="what the part is called, in English")
+    init.set_defaults(command=_init)
+
     detectors = commands.add_parser("detectors", help="list the installed candidates")
     _add_config(detectors)
     detectors.set_defaults(command=_detectors)
@@ -237,7 +288,7 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import string
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import numpy.typing as npt
 
 from appliance import seeds
 from appliance.detectors.protocol import Detector, FittedDetector
-from appliance.folds import k_fold
+from appliance.folds import Fold, k_fold
 from appliance.pictures import Pictures
 from appliance.threshold import Threshold, ThresholdOptions, threshold_cross_fitted, threshold_held_out
 
@@ -19,6 +22,9 @@ CROSS_FIT_FOLDS = (
     10  # each bank then has nine tenths of the delivered one's photos: scores are nearly on its scale
 )
 LATENCY_REPEATS = 5
+LONGEST_NAME = 200  # of a folder, in bytes; file systems allow 255
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
 
 Scores = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -37,17 +43,23 @@ def cross_fitted(
     support: Pictures,
     parts: Integers,
     options: ThresholdOptions,
+    pool: ThreadPoolExecutor,
     *,
     minimum: int,
     seed: int,
 ) -> tuple[Threshold, Scores]:
-    """The threshold from photos each scored by a bank without it and its near-duplicates, and their scores [n]."""
+    """The threshold from photos each scored by a bank without it and its near-duplicates; the scores [n]."""
+    count = min(CROSS_FIT_FOLDS, len(np.unique(parts)))
+    folds = k_fold(parts, count, rng=seeds.stream(seed, "cross-fit"))
+
+    def score(number: int, fold: Fold) -> Scores:
+        fit_seed = seeds.integer(seed, "cross-fit", detector.name, number)
+        fitted = detector.fit(support.take(fold.bank), seed=fit_seed)
+        return fitted.score(support.take(fold.evaluation))
+
     scores = np.empty(len(support))
-    folds = min(CROSS_FIT_FOLDS, len(np.unique(parts)))
-    for number, fold in enumerate(k_fold(parts, folds, rng=seeds.stream(seed, "cross-fit"))):
-        number_seed = seeds.integer(seed, "cross-fit", detector.name, number)
-        fitted = detector.fit(support.take(fold.bank), seed=number_seed)
-        scores[fold.evaluation] = fitted.score(support.take(fold.evaluation))
+    for fold, fold_scores in zip(folds, pool.map(score, range(count), folds), strict=True):
+        scores[fold.evaluation] = fold_scores
     return threshold_cross_fitted(scores, parts, options, minimum=minimum), scores
 
 
@@ -69,8 +81,16 @@ def save_banks(fitted: Mapping[str, FittedDetector], folder: Path) -> dict[str, 
 
 
 def folder_name(candidate: str) -> str:
-    """A candidate's name as a folder: letters, digits and dots stay, anything else becomes its code."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else f"%{ord(c):02x}" for c in candidate)
+    """A candidate's name as a folder: plain letters, digits and dots stay, other bytes become their codes.
+
+    A name that a file system would find too long ends in its hash.
+    """
+    plain = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02x}" for b in candidate.encode())
+    if plain.startswith("."):
+        plain = f"%2e{plain[1:]}"
+    if len(plain) <= LONGEST_NAME:
+        return plain
+    return f"{plain[: LONGEST_NAME - 17]}-{hashlib.sha256(candidate.encode()).hexdigest()[:16]}"
 
 
 def _latency_ms(detector: FittedDetector, sample: Pictures) -> float:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 class Trial:
     """One generator in one fold: C candidates, fitted on the fold's bank, on pictures of its evaluation part.
 
-    Parents are numbers of *parts* (near-duplicate photos share one), P the largest number of parents a picture
-    of this trial has; missing ones are -1.
+    Parents are numbers of *parts* (near-duplicate photos share one), P the largest number of parents a
+    picture of this trial has; missing ones are -1.
     """
 
     generator: str

@@ -20,7 +20,7 @@ PARENT_SIDE_PX = 256
 
 
 class Entry(TypedDict):
-    """One row of anomalies/index.json. `file` is relative to the run folder, parents are 12 digits of sha256."""
+    """One row of anomalies/index.json: `file` below the run folder, parents as 12 digits of their sha256."""
 
     file: str
     kind: str

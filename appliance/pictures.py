@@ -1,11 +1,12 @@
 """A batch of pictures in which every encoder's outputs are computed once and kept.
 
-Candidates that share an encoder share its pass: choosing among 25 costs little more than embedding all pictures
-once per encoder.
+Candidates that share an encoder share its pass: choosing among 25 costs little more than embedding all
+pictures once per encoder.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import cv2
@@ -26,22 +27,25 @@ class Pictures:
         self.aspect = aspect
         self._resized: dict[tuple[int, int], Pixels] = {}
         self._outputs: dict[str, Arrays] = {}
+        self._lock = threading.RLock()  # candidates work side by side; the first to ask computes for all
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def resized(self, height: int, width: int) -> Pixels:
         """[N, height, width, 3], by area: a camera's pixels averaged, no aliasing."""
-        if (height, width) not in self._resized:
-            self._resized[height, width] = np.stack([resize(p, height, width) for p in self.pixels])
-        return self._resized[height, width]
+        with self._lock:
+            if (height, width) not in self._resized:
+                self._resized[height, width] = np.stack([resize(p, height, width) for p in self.pixels])
+            return self._resized[height, width]
 
     def outputs(self, encoder: OnnxEncoder) -> Arrays:
         """The encoder's `embedding` [N, D] and feature maps [N, D, h, w]."""
         key = encoder.spec.sha256
-        if key not in self._outputs:
-            self._outputs[key] = encoder.infer(self.resized(*encoder.view_size(self.aspect)))
-        return self._outputs[key]
+        with self._lock:
+            if key not in self._outputs:
+                self._outputs[key] = encoder.infer(self.resized(*encoder.view_size(self.aspect)))
+            return self._outputs[key]
 
     def take(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Pictures:
         """Some of the pictures, with what was computed of them so far."""

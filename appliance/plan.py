@@ -78,10 +78,9 @@ class Plan:
 
     @property
     def units(self) -> float:
-        """The whole work in units of progress: a picture scored is half a unit, an anomaly has its round trip."""
-        folds = self.station.folds.count
-        trials = sum(workload_units(workload) * workload.count for workload in self.workloads)
-        return trials + folds * len(self.photos) / 2 + 2 * len(self.photos)
+        """The whole work in units of progress: an anomaly scored with its round trip is one."""
+        trials = sum(workload.units * workload.count for workload in self.workloads)
+        return trials + 2 * len(self.photos)
 
 
 def make_plan(
@@ -156,10 +155,6 @@ def parts_of(photos: Sequence[Photo]) -> npt.NDArray[np.int64]:
     return np.array([photo.part for photo in photos], dtype=np.int64)
 
 
-def workload_units(workload: Workload) -> float:
-    return 1.0 + (UNITS_PER_DIFFUSION if GENERATORS[workload.name].needs_unet else 0.0)
-
-
 def _detectors(engines: Engines, station: StationSettings) -> tuple[tuple[Detector, ...], list[str]]:
     found, problems = installed(engines.encoders, exclude=station.detectors.exclude)
     names = [detector.name for detector in found]
@@ -179,7 +174,8 @@ def _workloads(unet: OnnxUNet, station: StationSettings) -> tuple[Workload, ...]
         settings = getattr(station.generators, name).model_dump()
         enabled, count = settings.pop("enabled"), settings.pop("count")
         if enabled:
-            workloads.append(Workload(generator=select(name, settings, unet=unet), count=count))
+            units = 1.0 + UNITS_PER_DIFFUSION * GENERATORS[name].needs_unet
+            workloads.append(Workload(generator=select(name, settings, unet=unet), count=count, units=units))
     return tuple(workloads)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
+LONGEST_LINE = 118
 LINE_EVERY_S = 10.0  # where no terminal shows a bar, a line this often
 
 
@@ -83,10 +85,18 @@ class Console:
             print(line, file=self._stream, flush=True)
 
     def _line(self, elapsed_s: float) -> str:
-        share = self._done / self._total if self._total else 0.0
+        # More may be done than a total that was corrected downwards.
+        share = min(self._done / self._total, 1.0) if self._total else 0.0
         left = f", about {_duration(elapsed_s * (1 - share) / share)} left" if share > 0.03 else ""
         bar = "█" * round(20 * share) + "░" * (20 - round(20 * share))
-        return f"{bar} {100 * share:3.0f} %{left}  {self._message}"[:118]
+        return f"{bar} {100 * share:3.0f} %{left}  {self._message}"[: self._width()]
+
+    def _width(self) -> int:
+        """A line that wraps would stay on the terminal when the next one takes its place."""
+        try:
+            return min(LONGEST_LINE, os.get_terminal_size(self._stream.fileno()).columns - 1)
+        except OSError:
+            return LONGEST_LINE
 
     def _clear(self) -> None:
         if self._is_terminal:

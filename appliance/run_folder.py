@@ -28,12 +28,15 @@ ANOMALIES = "anomalies"
 BANKS = "banks"
 ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
 SCHEMA_VERSION = 1
+NEEDED = ("chosen", "candidates", "threshold", "aspect", "software")  # by those who read a result
 
 
 def check_output(out: Path, *, force: bool) -> None:
     """Before any work: can the run be put at `out`? UsageError says why not."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
+    if out.is_symlink() and not out.exists():
+        raise UsageError(f"--out {out}: a link to {out.readlink()}, which is not there. Give another folder.")
     if (out / RESULT).exists() and not force:
         raise UsageError(
             f"--out {out}: already holds a result. Give another folder, or --force to replace it."
@@ -45,14 +48,16 @@ def check_output(out: Path, *, force: bool) -> None:
 
 @contextmanager
 def writing(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that becomes it when the block ends well, and vanishes when it does not.
+    """A temporary folder that becomes `out` when the block ends well, and vanishes when it does not.
 
+    It lies beside `out`, or in it where it exists: a mounted folder is another file system than its parent.
     Files in `out` that are not a run's own are left alone. OSError (disk full, no rights) becomes a
     GoodpartsError that names the place.
     """
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=out.parent))
+        place = out if out.is_dir() else out.parent
+        place.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=place))
     except OSError as error:
         raise _write_error(out, error) from error
     try:
@@ -78,7 +83,7 @@ def read_result(run: Path) -> dict[str, Any]:
     path = run / RESULT
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         hint = "Give the folder that `goodparts calibrate` wrote."
         raise UsageError(
             f"--result {run}: no {RESULT} there, so this is not a finished run. {hint}"
@@ -89,6 +94,11 @@ def read_result(run: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise UsageError(
             f"{path}: schema_version {version}, this release reads {SCHEMA_VERSION}. Calibrate again."
+        )
+    missing = [key for key in NEEDED if key not in result]
+    if missing:
+        raise UsageError(
+            f"{path}: {', '.join(missing)} missing. Copy the run folder again, or calibrate again."
         )
     return result
 

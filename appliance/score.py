@@ -5,19 +5,19 @@ The run folder is enough: engines are found by the hash in its result, and no se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from appliance.deliver import folder_name
 from appliance.detectors import installed
 from appliance.detectors.protocol import Detector, FittedDetector
 from appliance.errors import DetectorError, UsageError
 from appliance.intake import IntakeOptions, read_photo
 from appliance.photo_files import list_photos
 from appliance.pictures import Pictures
-from appliance.run_folder import BANKS, read_result
+from appliance.run_folder import BANKS, RESULT, read_result
 from appliance.threads import use_threads
 from engines.encoder import OnnxEncoder, load_encoder, load_foreign_encoder
 from engines.errors import EngineError
@@ -63,7 +63,10 @@ class Scorer:
         for name, detector in self.fitted.items():
             threshold = self.threshold if name == self.chosen else None
             score = float(detector.score(picture)[0])
-            yield Scored(path=path, detector=name, score=score, threshold=threshold)
+            if math.isfinite(score):
+                yield Scored(path=path, detector=name, score=score, threshold=threshold)
+            else:  # not greater than any threshold: it would pass for good
+                yield Scored(path=path, detector=name, threshold=threshold, error=f"the score is {score}")
 
 
 def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None = None) -> Scorer:
@@ -73,14 +76,16 @@ def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None
     missing or another one.
     """
     result = read_result(run)
-    candidates = [row["name"] for row in result["candidates"] if row.get("bank")]
+    banks = {row["name"]: row["bank"] for row in result["candidates"] if row.get("bank")}
     chosen = result["chosen"]
-    wanted = [chosen, *(name for name in candidates if name != chosen and every_candidate)]
+    if chosen not in banks:
+        raise UsageError(f"{run / RESULT}: no bank of the chosen {chosen}. Calibrate again.")
+    wanted = [chosen, *(name for name in banks if name != chosen and every_candidate)]
     software = result["software"]
     count = use_threads(software["threads"] if threads is None else threads)
     detectors = _detectors(wanted, software, count)
     return Scorer(
-        fitted={name: detectors[name].load(run / BANKS / folder_name(name)) for name in wanted},
+        fitted={name: detectors[name].load(run / BANKS / banks[name]) for name in wanted},
         chosen=chosen,
         threshold=result["threshold"]["value"],
         aspect=result["aspect"],
@@ -89,7 +94,7 @@ def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None
 
 
 def targets(paths: Sequence[Path]) -> Iterator[Path | Scored]:
-    """Files as given; of folders the photos below them, and a row with the error for each that cannot be used.
+    """Files as given; of folders the photos below them, and a row with the error for each that cannot serve.
 
     UsageError for a path that is not there.
     """
@@ -106,7 +111,7 @@ def targets(paths: Sequence[Path]) -> Iterator[Path | Scored]:
 
 
 def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, Detector]:
-    """The candidates of these names. Only the encoders that they are named after are loaded, if that is enough."""
+    """The candidates of these names. If that is enough, only the encoders in their names are loaded."""
     rows = [row for row in software["engines"] if row["kind"] == "encoder"]
     named = [row for row in rows if any(name.startswith(f"{row['name']}/") for name in wanted)]
     for some in (named, rows):
@@ -116,8 +121,8 @@ def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int)
             return found
     missing = sorted(set(wanted) - found.keys())
     raise DetectorError(
-        f"candidates {missing} of this run are not installed any more. Install the package that brought them, or "
-        "calibrate again."
+        f"candidates {missing} of this run are not installed any more. Install the package that brought "
+        "them, or calibrate again."
     )
 
 
@@ -134,7 +139,7 @@ def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) 
         if folder is not None:
             return load_encoder(folder, device=device, threads=threads)
     raise EngineError(
-        f"encoder {row['name']}: the installed one is not the one of this run (sha256 {row['sha256'][:12]}…). "
+        f"encoder {row['name']}: the one of this run (sha256 {row['sha256'][:12]}…) is not installed. "
         "Install that engine again, or calibrate again with the present one."
     )
 

@@ -19,7 +19,7 @@ class Stage(TypedDict):
 
 
 class StageClock:
-    """Measures named stages. Memory is the process's resident set, its high-water mark reset at each start."""
+    """Measures named stages. Memory is the resident set, its high-water mark reset at each start."""
 
     def __init__(self) -> None:
         self._stages: dict[str, Stage] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def summary(result: Mapping[str, Any], out: Path) -> str:
         *(f"  next: {step}" for step in result["next_steps"]),
         f"report  {out / REPORT}",
         f"result  {out / RESULT}",
-        f"score   goodparts score --result {out} --images PHOTO-OR-FOLDER",
+        f"score   goodparts score --result {shlex.quote(str(out))} --images PHOTO-OR-FOLDER",
     ]
     return "\n".join(lines)
 
@@ -43,7 +44,8 @@ def threshold_sentence(threshold: Mapping[str, Any]) -> str:
         sure = f"{100 * threshold['confidence']:.3g} %"
         return f"{value}: at most {rate} of good parts are rejected, certified with {sure} confidence."
     missing = threshold["photos_missing"]
-    return f"{value}: about {rate} of good parts rejected is an estimate; a certificate needs {missing} more photos."
+    more = f"{missing} more photo{'s' * (missing != 1)}"
+    return f"{value}: about {rate} of good parts rejected is an estimate; a certificate needs {more}."
 
 
 def candidate_lines(rows: list[Mapping[str, Any]], chosen: str) -> list[str]:

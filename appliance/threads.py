@@ -1,16 +1,29 @@
-"""One thread count for everything that computes: OpenCV, FAISS and ONNX Runtime."""
+"""One thread count for everything that computes.
+
+ONNX Runtime gets it for its sessions. Everything else works with one thread inside and is spread over
+candidates instead: FAISS' and BLAS' own threads wait by spinning, which on a box that also scores, stores and
+serves costs several times what they gain.
+"""
 
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import faiss
 
 
 def use_threads(threads: int) -> int:
-    """Set OpenCV's and FAISS's; returns the count for ONNX Runtime's sessions. 0: every core this process has."""
+    """Set OpenCV's and FAISS' threads; returns the count for sessions and workers. 0: every core allowed."""
     count = threads or len(os.sched_getaffinity(0))
     cv2.setNumThreads(count)
-    faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(1)
     return count
+
+
+def workers(count: int) -> ThreadPoolExecutor:
+    """A pool for independent work on arrays. FAISS keeps its thread count for each thread: set in all."""
+    return ThreadPoolExecutor(
+        count, thread_name_prefix="worker", initializer=faiss.omp_set_num_threads, initargs=(1,)
+    )

@@ -1,15 +1,17 @@
 """Runs every generator in every fold past every candidate, and keeps the scores.
 
-For one fold all candidates are fitted on its bank; then each generator's pictures pass in small batches: every
-encoder sees a batch once, all candidates score it, and the pictures are dropped. Memory does not grow with the
-number of anomalies.
+For one fold all candidates are fitted on its bank; then each generator's pictures pass in small batches:
+every encoder sees a batch once, all candidates score it, and the pictures are dropped. Memory does not grow
+with the number of anomalies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from appliance.stages import StageClock
 
 BATCH = 16  # synthetic pictures in memory at a time
 
+T = TypeVar("T")
 Scores = npt.NDArray[np.float64]
 
 
@@ -37,6 +40,7 @@ class Workload:
 
     generator: Generator
     count: int
+    units: float = 1.0  # of progress, for an anomaly and its round trip
 
     @property
     def name(self) -> str:
@@ -48,9 +52,10 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observers:
-    """Who is told of the work: none of them changes its result."""
+class Workshop:
+    """What the work is done with, and who is told of it: none of them changes its result."""
 
+    pool: ThreadPoolExecutor
     gallery: Gallery
     clock: StageClock
     progress: Progress
@@ -83,34 +88,52 @@ class TrialRecord:
 
 
 class Jury:
-    """The candidates fitted on one bank. One that fails is left out from then on, with the reason."""
+    """The candidates fitted on one bank, side by side. One that fails is left out, with the reason."""
 
     def __init__(
-        self, detectors: Sequence[Detector], bank: Pictures, failures: dict[str, str], *, seed: int, name: str
+        self,
+        detectors: Sequence[Detector],
+        bank: Pictures,
+        failures: dict[str, str],
+        pool: ThreadPoolExecutor,
+        *,
+        seed: int,
+        name: str,
     ) -> None:
+        """`failures` is added to, also later by `score`; `name` of this bank keys the candidates' seeds."""
         self._detectors = detectors
         self._failures = failures
-        self.fitted: dict[str, FittedDetector] = {}
-        for detector in detectors:
-            if detector.name in failures:
-                continue
-            try:
-                number = seeds.integer(seed, "fit", detector.name, name)
-                self.fitted[detector.name] = detector.fit(bank, seed=number)
-            except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
-                failures[detector.name] = f"could not be fitted: {type(error).__name__}: {error}"
+        self._pool = pool
+
+        def fit(detector: Detector) -> FittedDetector | None:
+            number = seeds.integer(seed, "fit", detector.name, name)
+            return self._guarded(detector, "could not be fitted", lambda: detector.fit(bank, seed=number))
+
+        fitted = zip(detectors, pool.map(fit, detectors), strict=True)
+        self.fitted = {detector.name: value for detector, value in fitted if value is not None}
 
     def score(self, pictures: Pictures) -> Scores:
         """[C, N]; the rows of failed candidates are NaN."""
-        scores = np.full((len(self._detectors), len(pictures)), np.nan)
-        for row, detector in enumerate(self._detectors):
-            if detector.name in self._failures:
-                continue
-            try:
-                scores[row] = _checked(self.fitted[detector.name].score(pictures), len(pictures))
-            except Exception as error:
-                self._failures[detector.name] = f"could not score: {type(error).__name__}: {error}"
-        return scores
+        count = len(pictures)
+
+        def score(detector: Detector) -> Scores | None:
+            return self._guarded(
+                detector,
+                "could not score",
+                lambda: _checked(self.fitted[detector.name].score(pictures), count),
+            )
+
+        rows = self._pool.map(score, self._detectors)
+        return np.stack([np.full(count, np.nan) if row is None else row for row in rows])
+
+    def _guarded(self, detector: Detector, what: str, work: Callable[[], T]) -> T | None:
+        if detector.name in self._failures:
+            return None
+        try:
+            return work()
+        except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
+            self._failures[detector.name] = f"{what}: {type(error).__name__}: {error}"
+            return None
 
 
 def run_trials(
@@ -119,110 +142,129 @@ def run_trials(
     folds: Sequence[Fold],
     detectors: Sequence[Detector],
     workloads: Sequence[Workload],
-    observers: Observers,
+    workshop: Workshop,
     *,
     seed: int,
 ) -> TrialRecord:
     """`support` and `photos` [n] are the same photos in the same order; `folds` index them."""
     record = TrialRecord(candidates=[detector.name for detector in detectors])
     for number, fold in enumerate(folds):
-        evaluation = [photos[i] for i in fold.evaluation]
         heading = f"fold {number + 1} of {len(folds)}"
-        observers.progress.step(f"{heading}: fitting {len(detectors)} candidates")
-        with observers.clock.stage("fit candidates"):
-            jury = Jury(detectors, support.take(fold.bank), record.failures, seed=seed, name=f"fold {number}")
-        with observers.clock.stage("score good photos"):
-            normal_scores = jury.score(support.take(fold.evaluation))
-        record.blocks.append(_block_of_good(number, evaluation, normal_scores))
-        observers.progress.advance(len(photos) / 2)
+        workshop.progress.step(f"{heading}: fitting {len(detectors)} candidates")
+        with workshop.clock.stage("fit candidates"):
+            bank = support.take(fold.bank)
+            jury = Jury(detectors, bank, record.failures, workshop.pool, seed=seed, name=f"fold {number}")
+        run = _FoldRun(number, [photos[i] for i in fold.evaluation], support.aspect, jury, record, workshop)
+        run.score_good(support.take(fold.evaluation))
         for workload in workloads:
-            observers.progress.step(f"{heading}: {workload.name}")
-            rng = seeds.stream(seed, "generate", workload.name, number)
-            stream = workload.generator.generate(evaluation, workload.share(number, len(folds)), rng=rng)
-            made, scores = _run_generator(
-                stream, workload, evaluation, jury, number, record, observers, support.aspect
-            )
-            record.trials.append(_trial(workload.name, number, evaluation, made, scores, normal_scores))
+            workshop.progress.step(f"{heading}: {workload.name}")
+            run.score_synthetic(workload, workload.share(number, len(folds)), seed=seed)
     return record
 
 
-def _run_generator(
-    stream: Iterator[Synthetic],
-    workload: Workload,
-    evaluation: Sequence[Photo],
-    jury: Jury,
-    fold: int,
-    record: TrialRecord,
-    observers: Observers,
-    aspect: float,
-) -> tuple[list[Label], Scores]:
-    """Returns what is known of each picture [S] and its scores [C, S]."""
-    labels: list[Label] = []
-    scores: list[Scores] = []
-    before, _ = record.counts(workload.name)
-    while batch := _next_batch(stream, observers.clock, workload.name):
-        batch_labels = []
-        for synthetic in batch:
-            index = before + sum(label.strength > 0 for label in [*labels, *batch_labels])
-            batch_labels.append(_label(synthetic, workload, evaluation, index, observers.gallery))
-        with observers.clock.stage("score synthetic pictures"):
-            batch_scores = jury.score(Pictures([synthetic.pixels for synthetic in batch], aspect=aspect))
-        record.blocks.append(ScoreBlock(fold=str(fold), labels=batch_labels, scores=batch_scores))
-        labels += batch_labels
-        scores.append(batch_scores)
-        observers.progress.advance(len(batch) / 2)
-    return labels, np.concatenate(scores, axis=1)
+class _FoldRun:
+    """One fold's pictures before its jury; what comes of it goes into the record."""
+
+    def __init__(
+        self,
+        number: int,
+        evaluation: Sequence[Photo],
+        aspect: float,
+        jury: Jury,
+        record: TrialRecord,
+        workshop: Workshop,
+    ) -> None:
+        self._number = number
+        self._evaluation = evaluation
+        self._aspect = aspect
+        self._jury = jury
+        self._record = record
+        self._workshop = workshop
+        self._normal_scores: Scores = np.empty((0, 0))
+
+    def score_good(self, pictures: Pictures) -> None:
+        """The untouched photos of the evaluation part, in its order."""
+        labels = [Label.of_good_photo(photo) for photo in self._evaluation]
+        with self._workshop.clock.stage("score good photos"):
+            self._normal_scores = self._score(pictures, labels)
+
+    def score_synthetic(self, workload: Workload, count: int, *, seed: int) -> None:
+        """`count` anomalies of one generator and their round trips, a batch at a time."""
+        rng = seeds.stream(seed, "generate", workload.name, self._number)
+        stream = workload.generator.generate(self._evaluation, count, rng=rng)
+        index, _ = self._record.counts(workload.name)
+        labels: list[Label] = []
+        scores: list[Scores] = []
+        while batch := self._next_batch(stream, workload):
+            batch_labels = [self._label(synthetic, workload, index + i) for i, synthetic in _numbered(batch)]
+            pictures = Pictures([synthetic.pixels for synthetic in batch], aspect=self._aspect)
+            with self._workshop.clock.stage("score synthetic pictures"):
+                scores.append(self._score(pictures, batch_labels))
+            index += sum(label.kind == "anomaly" for label in batch_labels)
+            labels += batch_labels
+            self._workshop.progress.advance(workload.units * len(batch) / 2)
+        made = np.concatenate(scores, axis=1)
+        normals = [photo.part for photo in self._evaluation]
+        self._record.trials.append(
+            _trial(workload.name, self._number, labels, made, self._normal_scores, normals)
+        )
+
+    def _score(self, pictures: Pictures, labels: Sequence[Label]) -> Scores:
+        scores = self._jury.score(pictures)
+        self._record.blocks.append(ScoreBlock(fold=str(self._number), labels=labels, scores=scores))
+        return scores
+
+    def _next_batch(self, stream: Iterator[Synthetic], workload: Workload) -> list[Synthetic]:
+        with self._workshop.clock.stage(f"generate {workload.name}"):
+            return list(islice(stream, BATCH))
+
+    def _label(self, synthetic: Synthetic, workload: Workload, index: int) -> Label:
+        """`index` counts the generator's anomalies over all folds."""
+        parents = [self._evaluation[i] for i in synthetic.parents]
+        is_anomaly = synthetic.strength > 0
+        file = None
+        if is_anomaly:
+            file = self._workshop.gallery.offer(
+                synthetic, parents, generator=workload.name, index=index, planned=workload.count
+            )
+        return Label(
+            picture=file or "",
+            kind="anomaly" if is_anomaly else "round_trip",
+            generator=workload.name,
+            strength=float(synthetic.strength),
+            parents=tuple(parent.sha256 for parent in parents),
+            parts=tuple(parent.part for parent in parents),
+        )
 
 
-def _next_batch(stream: Iterator[Synthetic], clock: StageClock, generator: str) -> list[Synthetic]:
-    with clock.stage(f"generate {generator}"):
-        return list(islice(stream, BATCH))
-
-
-def _label(
-    synthetic: Synthetic, workload: Workload, evaluation: Sequence[Photo], index: int, gallery: Gallery
-) -> Label:
-    parents = [evaluation[i] for i in synthetic.parents]
-    is_anomaly = synthetic.strength > 0
-    file = None
-    if is_anomaly:
-        file = gallery.offer(synthetic, parents, generator=workload.name, index=index, planned=workload.count)
-    return Label(
-        picture=file or "",
-        kind="anomaly" if is_anomaly else "round_trip",
-        generator=workload.name,
-        strength=float(synthetic.strength),
-        parents=tuple(parent.sha256 for parent in parents),
-        parts=tuple(parent.part for parent in parents),
-    )
-
-
-def _block_of_good(fold: int, evaluation: Sequence[Photo], scores: Scores) -> ScoreBlock:
-    labels = [Label.of_good_photo(photo) for photo in evaluation]
-    return ScoreBlock(fold=str(fold), labels=labels, scores=scores)
+def _numbered(batch: Sequence[Synthetic]) -> Iterator[tuple[int, Synthetic]]:
+    """Each picture with the number of anomalies before it in the batch."""
+    anomalies = 0
+    for synthetic in batch:
+        yield anomalies, synthetic
+        anomalies += synthetic.strength > 0
 
 
 def _trial(
     generator: str,
     fold: int,
-    evaluation: Sequence[Photo],
     made: Sequence[Label],
     scores: Scores,
     normal_scores: Scores,
+    normals: Sequence[int],
 ) -> Trial:
     is_anomaly = np.array([label.kind == "anomaly" for label in made])
     parents = _padded([label.parts for label in made])
-    strengths = np.array([label.strength for label in made])
     return Trial(
         generator=generator,
         fold=fold,
         anomaly_scores=scores[:, is_anomaly],
         anomaly_parents=parents[is_anomaly],
-        anomaly_strengths=strengths[is_anomaly],
+        anomaly_strengths=np.array([label.strength for label in made])[is_anomaly],
         round_trip_scores=scores[:, ~is_anomaly],
         round_trip_parents=parents[~is_anomaly],
         normal_scores=normal_scores,
-        normal_parents=np.array([[photo.part] for photo in evaluation]),
+        normal_parents=np.array(normals, dtype=np.int64)[:, None],
     )
 
 

@@ -96,19 +96,17 @@ class OnnxEncoder:
 
     def _with_embedding(self, values: Arrays) -> Arrays:
         kept = {name: values[name] for name in self.strides.values()}
-        kept["embedding"] = values.get("embedding", _pooled(kept[self.strides[max(self.strides)]]))
-        return kept
+        if "embedding" in values:
+            return {**kept, "embedding": values["embedding"]}
+        return {**kept, "embedding": _pooled(kept[self.strides[max(self.strides)]])}
 
     def _probe(self, path: Path) -> tuple[dict[int, str], dict[str, int]]:
         side = self.spec.image_size
         try:
             values = self.runner.infer({self._input: np.zeros((2, 3, side, side), np.float32)})
-        except EngineError:
-            raise
-        except Exception as error:  # onnxruntime's own C++ types
+        except EngineError as error:
             raise EngineError(
-                f"{path}: does not run on [2, 3, {side}, {side}]: {str(error).splitlines()[0]}. "
-                "Set image_size to what the model takes, and export it with a dynamic batch."
+                f"{error} Set image_size to what the model takes, and export it with a dynamic batch."
             ) from error
         strides: dict[int, str] = {}
         for name, value in values.items():
@@ -176,8 +174,9 @@ def load_foreign_encoder(
 
 def _is_dynamic(path: Path) -> bool:
     with OnnxRunner(path, device="cpu", threads=1) as runner:
-        shape = next(iter(runner.inputs.values()))
-    return len(shape) == 4 and not isinstance(shape[2], int) and not isinstance(shape[3], int)
+        shapes = list(runner.inputs.values())
+    # Anything but one 4-D input is refused when the encoder is made.
+    return all(len(s) == 4 and not isinstance(s[2], int) and not isinstance(s[3], int) for s in shapes)
 
 
 def _estimated_gflop(size_bytes: int, image_size: int) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from engines.errors import EngineError
 from engines.manifest import Manifest, subsample
@@ -17,10 +21,8 @@ def check_golden(manifest: Manifest, folder: Path, graph: str, runner: OnnxRunne
     EngineError if any value is further off than the manifest allows: a network can be silently wrong on a new
     device or driver, and a wrong detector is worse than a slow one.
     """
-    with np.load(folder / manifest.golden.file, allow_pickle=False) as archive:
-        arrays = {key: archive[key] for key in archive.files}
-    inputs = {key.split("/")[2]: value for key, value in arrays.items() if key.startswith(f"{graph}/in/")}
-    expected = {key.split("/")[2]: value for key, value in arrays.items() if key.startswith(f"{graph}/out/")}
+    arrays = _load(folder / manifest.golden.file)
+    inputs, expected = (_of_graph(arrays, f"{graph}/{side}/") for side in ("in", "out"))
     if not inputs or not expected:
         raise EngineError(
             f"{folder / manifest.golden.file}: holds nothing for graph {graph!r}. Export again."
@@ -29,14 +31,32 @@ def check_golden(manifest: Manifest, folder: Path, graph: str, runner: OnnxRunne
     return max(_error(manifest, folder, name, subsample(outputs[name]), expected[name]) for name in expected)
 
 
-def _error(manifest: Manifest, folder: Path, name: str, found: np.ndarray, expected: np.ndarray) -> float:
+def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise EngineError(f"{path}: not an archive of arrays ({error}). Install the engine again.") from error
+
+
+def _of_graph(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _error(
+    manifest: Manifest, folder: Path, name: str, found: npt.NDArray[Any], expected: npt.NDArray[Any]
+) -> float:
+    if found.shape != expected.shape:
+        raise EngineError(
+            f"{folder}: output {name} has {found.size} golden values, the original network's has "
+            f"{expected.size}. Export the engine again."
+        )
     error = np.abs(found - expected)
     allowed = manifest.golden.atol + manifest.golden.rtol * np.abs(expected)
-    if found.shape != expected.shape or not np.all(error <= allowed):
-        worst = float(np.max(error)) if found.shape == expected.shape else float("nan")
+    if not np.all(error <= allowed):  # NaN is not
         raise EngineError(
-            f"{folder}: output {name} differs from the original network's by {worst:.3g}, allowed is about "
-            f"{float(np.median(allowed)):.3g}. This device or runtime computes it wrongly: set "
+            f"{folder}: output {name} differs from the original network's by {np.max(error):.3g}, allowed is "
+            f"about {float(np.median(allowed)):.3g}. This device or runtime computes it wrongly: set "
             "engines.device to cpu, or update the driver."
         )
     return float(np.max(error))

@@ -24,6 +24,7 @@ FORMAT_VERSION = 1
 GOLDEN_VALUES = 4096  # per output: enough to catch any wrong layer, small enough to commit
 
 Kind = Literal["unet", "encoder", "text"]
+ROLES: Mapping[str, tuple[str, ...]] = {"unet": ("plain", "injected"), "encoder": ("encoder",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +74,14 @@ def load_manifest(folder: Path) -> Manifest:
     """Read `folder/manifest.json`. EngineError if it is missing, malformed or of another format version."""
     path = folder / FILE_NAME
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EngineError(
             f"{path}: not found. Export the engine again, or name its file in the settings."
         ) from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise EngineError(f"{path}: not valid JSON ({error}). Export the engine again.") from error
-    version = raw.get("format_version")
+    version = raw.get("format_version") if isinstance(raw, dict) else None
     if version != FORMAT_VERSION:
         raise EngineError(
             f"{path}: format version {version}, this release reads {FORMAT_VERSION}. Export again."
@@ -89,9 +90,17 @@ def load_manifest(folder: Path) -> Manifest:
         raw["golden"] = Golden(**raw["golden"])
         raw["mean"], raw["std"] = tuple(raw["mean"]), tuple(raw["std"])
         raw["outputs"] = {name: tuple(shape) for name, shape in raw["outputs"].items()}
-        return Manifest(**raw)
-    except (TypeError, KeyError, AttributeError) as error:
+        manifest = Manifest(**raw)
+        listed = {manifest.golden.file, *manifest.graphs.values()} - manifest.files.keys()
+        absent = set(ROLES.get(manifest.kind, ())) - set(manifest.graphs)
+    except KeyError as error:
+        raise EngineError(f"{path}: {error} is missing. Export the engine again.") from error
+    except (TypeError, AttributeError, ValueError) as error:
         raise EngineError(f"{path}: {error}. Export the engine again.") from error
+    if listed or absent:
+        said = f"no hash for {sorted(listed)}" if listed else f"no graph for {sorted(absent)}"
+        raise EngineError(f"{path}: {said}. Export the engine again.")
+    return manifest
 
 
 def save_manifest(manifest: Manifest, folder: Path) -> None:

@@ -68,9 +68,16 @@ def load_checked_encoder(folder: Path, manifest: Manifest, *, device: Device, th
 
 
 def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
-    """The folder of the installed encoder with this engine hash, by its manifest alone: fast."""
-    for folder in _engine_folders([*folders, EMBEDDED]):
-        if engine_hash(load_manifest(folder)) == sha256:
+    """The folder of the installed encoder with this engine hash, by its manifest alone: fast.
+
+    The embedded pack is looked at first: a run that needs nothing else scores without the other folders.
+    """
+    for folder in _engine_folders([EMBEDDED, *folders]):
+        try:
+            manifest = load_manifest(folder)
+        except EngineError:  # another engine's damage is no reason not to find this one
+            continue
+        if engine_hash(manifest) == sha256:
             return folder
     return None
 

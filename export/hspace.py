@@ -11,12 +11,13 @@ Shapes: N images, 3 channels, H W pixels; h has C channels on h x w cells.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+# A diffusers UNet2DModel. The package ships no types, so to a checker its model has no attributes.
+UNet2D = Any
 EPS_CHANNELS = 3  # a model that learns its variance has 6 output channels; the first 3 are the noise
 
 
@@ -34,7 +35,7 @@ class HSpaceUNet(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, unet: UNet2DModel) -> None:
+    def __init__(self, unet: UNet2D) -> None:
         super().__init__()
         check_supported(unet)
         self.unet = unet
@@ -105,15 +106,16 @@ class InjectedUNet(HSpaceUNet):
         return both[:count], both[count:], h
 
 
-def time_frequencies(unet: UNet2DModel) -> Tensor:
+def time_frequencies(unet: UNet2D) -> Tensor:
     """Frequencies [F] float32 of the model's sinusoidal time embedding, in the arithmetic of the original."""
     half = unet.time_proj.num_channels // 2
     steps = torch.arange(half, dtype=torch.float32)
     exponent = -math.log(10000) * steps / (half - unet.time_proj.downscale_freq_shift)
-    return torch.exp(exponent) * unet.time_proj.scale
+    scale: float = unet.time_proj.scale
+    return torch.exp(exponent) * scale
 
 
-def check_supported(unet: UNet2DModel) -> None:
+def check_supported(unet: UNet2D) -> None:
     """Asserts that the model is one whose forward pass this module repeats."""
     config = unet.config
     assert config.time_embedding_type == "positional", config.time_embedding_type
@@ -123,7 +125,7 @@ def check_supported(unet: UNet2DModel) -> None:
     assert not any(hasattr(block, "skip_conv") for block in blocks), "skip blocks are not supported"
 
 
-def h_shape(unet: UNet2DModel, size_px: int) -> tuple[int, int, int]:
+def h_shape(unet: UNet2D, size_px: int) -> tuple[int, int, int]:
     """[C, h, w] of the middle block for pictures of `size_px`."""
     channels: int = unet.config.block_out_channels[-1]
     cells = size_px // 2 ** (len(unet.config.block_out_channels) - 1)

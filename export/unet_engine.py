@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from diffusers import UNet2DModel
 
 from engines.manifest import Golden, Manifest, file_sha256, save_manifest
 from export.golden import FILE_NAME as GOLDEN_FILE
 from export.golden import Example, save_golden
 from export.graphs import gflop, largest_errors, onnx_from_torch, run_onnx, run_torch
 from export.half_storage import halve_weights, share_weights
-from export.hspace import HSpaceUNet, InjectedUNet, PlainUNet, h_shape
+from export.hspace import HSpaceUNet, InjectedUNet, PlainUNet, UNet2D, h_shape
 from export.provenance import Provenance, exporter_version
 
 WEIGHTS_FILE = "unet.weights"
@@ -31,12 +30,12 @@ ATOL, RTOL = 1e-3, 1e-3
 Inputs = dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int64]]
 
 
-def unet_wrappers(unet: UNet2DModel) -> dict[str, HSpaceUNet]:
+def unet_wrappers(unet: UNet2D) -> dict[str, HSpaceUNet]:
     """The torch modules behind the two graphs, by role."""
     return {"plain": PlainUNet(unet).eval(), "injected": InjectedUNet(unet).eval()}
 
 
-def unet_inputs(unet: UNet2DModel, *, count: int, rng: np.random.Generator) -> dict[str, Inputs]:
+def unet_inputs(unet: UNet2D, *, count: int, rng: np.random.Generator) -> dict[str, Inputs]:
     """Random inputs of both graphs for `count` pictures: unit noise, gamma from 0 to 1 over the cells."""
     size = int(unet.config.sample_size)
     channels, height, width = h_shape(unet, size)
@@ -53,7 +52,7 @@ def unet_inputs(unet: UNet2DModel, *, count: int, rng: np.random.Generator) -> d
     return {"plain": plain, "injected": plain | injection}
 
 
-def onnx_from_unet(unet: UNet2DModel) -> dict[str, onnx.ModelProto]:
+def onnx_from_unet(unet: UNet2D) -> dict[str, onnx.ModelProto]:
     """Both graphs by role, all inputs and outputs fp32 (timestep int64), any batch."""
     inputs = unet_inputs(unet, count=2, rng=np.random.default_rng(0))
     models = {}
@@ -65,7 +64,7 @@ def onnx_from_unet(unet: UNet2DModel) -> dict[str, onnx.ModelProto]:
 
 
 def save_unet_engine(
-    unet: UNet2DModel,
+    unet: UNet2D,
     folder: Path,
     *,
     name: str,
@@ -92,10 +91,10 @@ def save_unet_engine(
     return manifest
 
 
-def unet_parity(unet: UNet2DModel, folder: Path) -> dict[str, float]:
+def unet_parity(unet: UNet2D, folder: Path) -> dict[str, float]:
     """Largest differences between torch and ONNX Runtime for a batch of three, by graph and output."""
     inputs = unet_inputs(unet, count=3, rng=np.random.default_rng(2))
-    errors = {}
+    errors: dict[str, float] = {}
     for role, module in unet_wrappers(unet).items():
         expected = run_torch(module, inputs[role], OUTPUTS[role])
         found = run_onnx(folder / GRAPHS[role], inputs[role])
@@ -104,7 +103,7 @@ def unet_parity(unet: UNet2DModel, folder: Path) -> dict[str, float]:
 
 
 def _manifest(
-    unet: UNet2DModel, folder: Path, *, name: str, provenance: Provenance, parity: dict[str, float]
+    unet: UNet2D, folder: Path, *, name: str, provenance: Provenance, parity: dict[str, float]
 ) -> Manifest:
     size = int(unet.config.sample_size)
     one = unet_inputs(unet, count=1, rng=np.random.default_rng(0))["injected"]

@@ -1,4 +1,4 @@
-"""`goodparts demo`: the main job on drawn parts, and then, because drawn defects are known, what it was worth."""
+"""`goodparts demo`: the main job on drawn parts, and then, as drawn defects are known, what it was worth."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def told(check: LabelCheck) -> str:
     """The check in a few lines for the terminal."""
     width = max(len(check.chosen), len(check.best), len(check.worst))
     lines = [
-        f"Was that right? On {check.good} other good parts and {check.defective} drawn defects that it never saw:",
+        f"Was that right? On {check.good} other good parts and {check.defective} drawn defects it never saw:",
         f"  chosen from good photos alone   {check.chosen:<{width}}  AUROC {check.auroc[check.chosen]:.3f}",
         f"  labels would have chosen        {check.best:<{width}}  AUROC {check.auroc[check.best]:.3f}",
         f"  the worst candidate             {check.worst:<{width}}  AUROC {check.auroc[check.worst]:.3f}",

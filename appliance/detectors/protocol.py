@@ -32,8 +32,8 @@ class DrawsHeatmaps(Protocol):
 class Detector(Protocol):
     """A candidate: a way to detect, not yet fitted to photos.
 
-    `name` is unique among the candidates; `kind` groups them in the report (pooled, patches, …); `cost_mflop` is
-    a nominal cost per photo at its usual size, the same on every machine, that decides between equals.
+    `name` is unique among the candidates; `kind` groups them in the report (pooled, patches, …); `cost_mflop`
+    is a nominal cost per photo at its usual size, the same on every machine, that decides between equals.
     """
 
     name: str

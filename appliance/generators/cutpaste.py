@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -75,12 +74,12 @@ class CutPaste:
 
 
 def scar(length_px: float, thickness_px: float, degrees: float) -> npt.NDArray[np.float32]:
-    """A turned thin rectangle with smooth edges, in its bounding box. [h, w] in [0, 1]"""
-    corners = cv2.boxPoints(((0.0, 0.0), (length_px, thickness_px), degrees))
-    low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
-    width, height = (high - low).astype(int).tolist()
-    canvas = np.zeros((height + 1, width + 1), dtype=np.uint8)
-    fraction_bits = 4  # corners lie between pixels
-    points = np.rint((corners - low) * 2**fraction_bits).astype(np.int32)
-    cv2.fillPoly(canvas, [points], 255, lineType=cv2.LINE_AA, shift=fraction_bits)
-    return canvas.astype(np.float32) / np.float32(255.0)
+    """A turned thin rectangle in its bounding box, smooth over one pixel at its edges. [h, w] in [0, 1]"""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    width = int(np.ceil(length_px * abs(cosine) + thickness_px * abs(sine))) + 2
+    height = int(np.ceil(length_px * abs(sine) + thickness_px * abs(cosine))) + 2
+    y, x = np.mgrid[:height, :width] - np.array([height - 1, width - 1])[:, None, None] / 2.0
+    along, across = np.abs(cosine * x + sine * y), np.abs(cosine * y - sine * x)
+    inside = [np.clip(0.5 + length_px / 2 - along, 0, 1), np.clip(0.5 + thickness_px / 2 - across, 0, 1)]
+    mask: npt.NDArray[np.float32] = (inside[0] * inside[1]).astype(np.float32)
+    return mask

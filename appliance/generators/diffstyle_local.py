@@ -1,7 +1,7 @@
 """DiffStyle in a part of a window: the photo stays, one place of it takes on another photo's content.
 
 Ours, after Jeong et al. 2023 (arXiv 2303.15403v3): gamma is a map over the cells of h, so the injection is
-local; the window is cut at the photo's own resolution, so that changes stay as sharp as the UNet makes them.
+local; the window is cut at the photo's own resolution, and only what the injection changes is brought back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from appliance.diffusion import Interpolation, inject, invert, regenerate, respaced
 from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
@@ -19,12 +18,12 @@ from appliance.generators.parents import graded_strengths, parent_pairs
 from appliance.generators.placement import place
 from appliance.generators.protocol import Synthetic
 from appliance.generators.sizes import check_range, graded, shorter_side
-from appliance.generators.window import Draft, both, shows
+from appliance.generators.window import Draft, both, promised_levels, visibility
 from appliance.photo import Photo
 from appliance.pictures import Pixels
 from engines.unet import Floats, UNet
 
-ROUNDS = 3  # draws of an anomaly that does not show; a further round costs a batch of the UNet
+LARGEST_GAIN = 8.0  # of a difference too faint for its strength; beyond, rounding and grain are what grows
 WINDOW_SHARE = 0.25  # of the photo's shorter side that a window covers at least, where resolution allows
 LARGEST_REDUCTION = 2.0  # a window wider than this many UNet sizes would come back blurred
 
@@ -74,21 +73,14 @@ class DiffStyleLocal:
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
     ) -> Iterator[Synthetic]:
-        """`count` anomalies, each followed by its round trip; those that had to be drawn again come last."""
+        """`count` anomalies, each followed by its round trip."""
         pairs, strengths = parent_pairs(photos, count, rng), graded_strengths(count, rng)
         rngs = rng.spawn(count)
-        pending = list(range(count))
-        for last in (False,) * (ROUNDS - 1) + (True,):
-            hidden: list[int] = []
-            for chunk in batches(pending):
-                plans = [self._plan(photos, pairs[k], float(strengths[k]), rngs[k]) for k in chunk]
-                for k, draft in zip(chunk, self._drafts(plans), strict=True):
-                    seen = photos[pairs[k][0]].pixels
-                    if last or shows(seen, draft, strength=float(strengths[k])):
-                        yield from both(seen, draft, strength=float(strengths[k]), parents=pairs[k])
-                    else:
-                        hidden.append(k)
-            pending = hidden
+        for chunk in batches(range(count)):
+            plans = [self._plan(photos, pairs[k], float(strengths[k]), rngs[k]) for k in chunk]
+            for k, draft in zip(chunk, self._drafts(plans), strict=True):
+                seen, strength = photos[pairs[k][0]].pixels, float(strengths[k])
+                yield from both(seen, amplified(draft, strength), strength=strength, parents=pairs[k])
 
     def _plan(
         self, photos: Sequence[Photo], pair: tuple[int, int], strength: float, rng: np.random.Generator
@@ -150,7 +142,7 @@ def blob(shape: tuple[int, int], extent: float, rng: np.random.Generator) -> Flo
 
 
 def soft_mask(cells: Floats, side: int) -> Floats:
-    """[h, w] cells -> [side, side] in [0, 1]: 1 over the cells, fading over about a cell, 0 at the edge."""
+    """[h, w] cells -> [side, side] in [0, 1]: 1 over the cells, fading over a cell, 0 at the edge."""
     cell_px = side / max(cells.shape)
     full = cv2.resize(cells, (side, side), interpolation=cv2.INTER_NEAREST)
     grown = cv2.GaussianBlur(full, (0, 0), 0.5 * cell_px, borderType=cv2.BORDER_REPLICATE)
@@ -161,26 +153,24 @@ def soft_mask(cells: Floats, side: int) -> Floats:
     return mask.astype(np.float32)
 
 
+def amplified(draft: Draft, strength: float) -> Draft:
+    """The draft with its difference enlarged where it is fainter than its strength promises.
+
+    A UNet whose skip connections carry most of the picture changes little for any h; drawing again would cost
+    a batch of passes and meet the same UNet.
+    """
+    gain = min(max(1.0, promised_levels(strength) / max(visibility(draft), 1e-6)), LARGEST_GAIN)
+    return draft._replace(changed=draft.unchanged + np.float32(gain) * (draft.changed - draft.unchanged))
+
+
 def _draft(plan: _Plan, changed: Floats, unchanged: Floats) -> Draft:
+    """What the injection changes, added to the photo's own pixels.
+
+    Pasting the regenerated window itself would bring along the errors of inversion and reduction, blur and
+    grain that outshine faint changes and end in a seam; in the difference they cancel.
+    """
     side = len(plan.style)
-    alpha = soft_mask((plan.gamma[0] > 0).astype(np.float32), side)
     own = plan.style.astype(np.float32)
-    with_, without = (_without_bias(_enlarged(levels, side), own, alpha) for levels in (changed, unchanged))
-    return Draft(plan.x, plan.y, with_, without, alpha)
-
-
-def _enlarged(levels: Floats, side: int) -> Floats:
-    return cv2.resize(levels, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-
-
-def _without_bias(levels: Floats, own: Floats, alpha: npt.NDArray[np.float32]) -> Floats:
-    """`levels` shifted by the smooth error that regeneration makes around the mask: it shows as a seam."""
-    side = len(own)
-    around = (1.0 - alpha[:, :, None]) + np.float32(1e-3)
-
-    def smooth(values: Floats) -> Floats:
-        blurred = cv2.GaussianBlur(values, (0, 0), side / 8.0, borderType=cv2.BORDER_REFLECT)
-        return blurred.reshape(side, side, -1).astype(np.float32)
-
-    shifted: Floats = levels + smooth(around * (own - levels)) / smooth(around)
-    return shifted
+    difference = cv2.resize(changed - unchanged, (side, side), interpolation=cv2.INTER_CUBIC)
+    alpha = soft_mask((plan.gamma[0] > 0).astype(np.float32), side)
+    return Draft(plan.x, plan.y, own + difference.astype(np.float32), own, alpha)

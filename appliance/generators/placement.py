@@ -31,10 +31,12 @@ def place(pixels: Pixels, width: int, height: int, rng: np.random.Generator) -> 
 
 def _detail(pixels: Pixels, scale: float) -> npt.NDArray[np.float64]:
     """[h, w] gradient magnitude of the reduced grey picture, in grey levels."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    if scale < 1.0:
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    smooth = cv2.GaussianBlur(grey.astype(np.float64), (0, 0), 1.0)  # a sensor's noise is no detail
+    small = (
+        cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else pixels
+    )
+    smooth = cv2.GaussianBlur(
+        cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float64), (0, 0), 1.0
+    )  # a sensor's noise is no detail
     gradient: npt.NDArray[np.float64] = np.hypot(*np.gradient(smooth))
     return gradient
 

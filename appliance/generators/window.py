@@ -51,17 +51,18 @@ def window_anomalies(
 
 def both(pixels: Pixels, draft: Draft, *, strength: float, parents: tuple[int, ...]) -> Iterator[Synthetic]:
     """The anomaly and its round trip, with the box of what differs between them."""
-    draft = draft if visibility(pixels, draft) >= VISIBLE_LEVELS else _insisted(draft)
+    draft = draft if visibility(draft) >= VISIBLE_LEVELS else _insisted(draft)
     anomaly, round_trip = blended(pixels, draft, draft.changed), blended(pixels, draft, draft.unchanged)
-    box = changed_box(anomaly, round_trip)
+    rows, columns = _place_of(draft)
+    x, y, width, height = changed_box(anomaly[rows, columns], round_trip[rows, columns])
+    box = (draft.x + x, draft.y + y, width, height)
     yield Synthetic(pixels=anomaly, strength=strength, parents=parents, box=box)
     yield Synthetic(pixels=round_trip, strength=0.0, parents=parents[:1], box=box)
 
 
 def blended(pixels: Pixels, draft: Draft, window: Window) -> Pixels:
     """`pixels` with `window` in the draft's place under its mask."""
-    height, width = draft.alpha.shape
-    rows, columns = slice(draft.y, draft.y + height), slice(draft.x, draft.x + width)
+    rows, columns = _place_of(draft)
     alpha = draft.alpha[:, :, None]
     result = pixels.copy()
     mixed = (1.0 - alpha) * pixels[rows, columns] + alpha * window
@@ -69,16 +70,16 @@ def blended(pixels: Pixels, draft: Draft, window: Window) -> Pixels:
     return result
 
 
-def visibility(pixels: Pixels, draft: Draft) -> float:
+def visibility(draft: Draft) -> float:
     """Mean change in grey levels under the mask, of the channel that changes most, noise smoothed away."""
-    height, width = draft.alpha.shape
-    cropped = pixels[draft.y : draft.y + height, draft.x : draft.x + width]
-    local = draft._replace(x=0, y=0)
-    anomaly, round_trip = (
-        blended(cropped, local, window).astype(np.float32) for window in (draft.changed, draft.unchanged)
-    )
-    change = np.abs(cv2.GaussianBlur(anomaly - round_trip, (0, 0), NOISE_PX)).max(axis=2)
-    return float((draft.alpha * change).sum() / max(float(draft.alpha.sum()), 1e-6))
+    changed, unchanged = (np.clip(window, 0.0, 255.0) for window in (draft.changed, draft.unchanged))
+    smooth = cv2.GaussianBlur(draft.alpha[:, :, None] * (changed - unchanged), (0, 0), NOISE_PX)
+    return float((draft.alpha * np.abs(smooth).max(axis=2)).sum() / max(float(draft.alpha.sum()), 1e-6))
+
+
+def promised_levels(strength: float) -> float:
+    """The visibility that an anomaly of this strength has at least."""
+    return graded(strength, (VISIBLE_LEVELS, PLAIN_LEVELS))
 
 
 def changed_box(anomaly: Pixels, round_trip: Pixels) -> tuple[int, int, int, int]:
@@ -89,11 +90,6 @@ def changed_box(anomaly: Pixels, round_trip: Pixels) -> tuple[int, int, int, int
     return x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1
 
 
-def shows(pixels: Pixels, draft: Draft, *, strength: float) -> bool:
-    """Whether the change is as visible as its strength promises."""
-    return visibility(pixels, draft) >= graded(strength, (VISIBLE_LEVELS, PLAIN_LEVELS))
-
-
 def _draw_visible(
     seen: Pixels, donor: Pixels, strength: float, draw: Draw, rng: np.random.Generator
 ) -> Draft:
@@ -101,9 +97,14 @@ def _draw_visible(
     drafts: list[Draft] = []
     for _ in range(TRIES):
         drafts.append(draw(seen, donor, strength, rng))
-        if shows(seen, drafts[-1], strength=strength):
+        if visibility(drafts[-1]) >= promised_levels(strength):
             return drafts[-1]
-    return max(drafts, key=lambda draft: visibility(seen, draft))
+    return max(drafts, key=visibility)
+
+
+def _place_of(draft: Draft) -> tuple[slice, slice]:
+    height, width = draft.alpha.shape
+    return slice(draft.y, draft.y + height), slice(draft.x, draft.x + width)
 
 
 def _insisted(draft: Draft) -> Draft:

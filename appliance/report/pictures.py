@@ -158,15 +158,33 @@ STYLE, CONTENT = 0, 1  # places among the parents: the style is the photo whose 
 
 def _grid(run: Path, saved: Sequence[Saved], scale: Scale) -> Grid:
     cells = {(s.parents[STYLE], s.parents[CONTENT]): s for s in saved}
-    first = saved[0].parents[STYLE]
-    contents = [content for style, content in cells if style == first][: scale.grid_side]
-    styles = [s for s in dict.fromkeys(style for style, _ in cells) if any((s, c) in cells for c in contents)]
+    styles, contents = _densest(list(cells), scale.grid_side)
     return Grid(
         contents=[_parent(run, content, scale) for content in contents],
         rows=[
             (_parent(run, style, scale), [_cell(run, cells.get((style, c)), scale) for c in contents])
-            for style in styles[: scale.grid_side]
+            for style in styles
         ],
+    )
+
+
+def _densest(pairs: Sequence[tuple[str, str]], side: int) -> tuple[list[str], list[str]]:
+    """Styles and contents, `side` of each at most, with few gaps where folds share no pairs.
+
+    One style's contents are the columns and the styles that meet most of them the rows; the fullest wins.
+    """
+    known = set(pairs)
+    styles = list(dict.fromkeys(style for style, _ in pairs))
+
+    def around(centre: str) -> tuple[list[str], list[str]]:
+        columns = [content for style, content in pairs if style == centre][:side]
+        met = sorted(styles, key=lambda s: -sum((s, c) in known for c in columns))[:side]
+        return [s for s in met if any((s, c) in known for c in columns)], columns
+
+    return max(
+        (around(style) for style in styles),
+        key=lambda grid: sum((s, c) in known for s in grid[0] for c in grid[1]),
+        default=([], []),
     )
 
 

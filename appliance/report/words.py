@@ -18,14 +18,14 @@ _NARROW = "\u202f"  # no line break between a figure and its unit
 
 HEADLINES = {
     "chosen": ("Chosen", "Use this detector."),
-    "tied": ("Tied", "Several detectors are equally good. Of these, this one costs least."),
+    "tied": ("Tied", "Use this detector; another may be as good."),
     "abstained": ("No clear choice", "The photos do not decide. This detector only stands in until they do."),
 }
 
 GENERATORS = {
     "diffstyle_global": "A diffusion model redraws one whole photo (style) towards another (content).",
     "diffstyle_local": "A diffusion model redraws a window of the photo towards a window of another photo.",
-    "cutpaste": "A piece of the photo, or a thin strip like a scratch, is cut out and pasted elsewhere.",
+    "cutpaste": "A piece of a photo, or a thin strip like a scratch, is cut out and pasted elsewhere.",
     "perlin": "The part’s own texture appears, changed, inside a cloud-shaped spot.",
     "poisson": "A piece of another photo is blended in without a visible edge.",
 }
@@ -154,29 +154,29 @@ def certainty(result: Result) -> str:
         return f"It came out best in {best} of the resampled runs."
     if result["decision"] == "tied":
         others = [name for name in result["tied"] if name != result["chosen"]]
-        return f"It came out best in {best} of the resampled runs. Not told apart from it: {listed(others)}."
+        equals = f" Not told apart from it: {listed(others)}." if others else ""
+        return f"It came out best in {best} of the resampled runs.{equals}"
     return f"It came out best in {best} of the resampled runs, which is not enough to rely on."
 
 
 def listed(names: list[str], *, at_most: int = 4) -> str:
     """`a, b and c`, cut after `at_most` names."""
-    if not names:
-        return "no other"
     if len(names) > at_most:
         names = [*names[:at_most], f"{len(names) - at_most} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def advantage(result: Result) -> str:
-    """The chosen candidate's AUROC against the best ranked other one."""
+    """The chosen candidate's AUROC against the highest of the others."""
     chosen = candidate(result, result["chosen"])
     others = [c for c in ranked(result) if c["name"] != result["chosen"] and number(c["auroc"]) is not None]
     mine = number(chosen.get("auroc"))
     if not others or mine is None:
         return DASH
-    difference = mine - others[0]["auroc"]
+    best = max(others, key=lambda c: float(c["auroc"]))
+    difference = mine - best["auroc"]
     sign = "+" if difference >= 0 else "−"
-    return f"{sign}{auroc(abs(difference))} against {others[0]['name']}"
+    return f"{sign}{auroc(abs(difference))} against {best['name']}"
 
 
 def threshold(result: Result) -> str:

@@ -21,6 +21,8 @@ def open_session(path: Path, *, device: Device = "auto", threads: int = 0) -> or
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait by spinning take the cores from everything else on the box, scoring for one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # warnings about unused initializers are no operator's business
     # Memory arenas and patterns grow with every new shape; photos come in few shapes, anomalies in many.
     options.enable_mem_pattern = False

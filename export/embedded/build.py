@@ -3,7 +3,7 @@
     python -m export.embedded.build --out engines/embedded
 
 Training is seeded and counted in steps, so the same command gives the same weights on the same kind of
-machine. Together it takes about two hours on two cores; with `--checkpoints DIR` finished trainings are
+machine. Together it takes about an hour on two cores; with `--checkpoints DIR` finished trainings are
 reused.
 """
 

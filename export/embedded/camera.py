@@ -26,7 +26,7 @@ def lit(picture: Field, rng: Generator) -> Field:
         light = light + rng.uniform(0.1, 0.5) * np.exp(
             -((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.01, 0.1)
         )
-    return np.clip(picture * light[..., None], 0, 1).astype(np.float32)
+    return np.asarray(np.clip(picture * light[..., None], 0, 1), np.float32)
 
 
 def exposed(picture: Field, rng: Generator) -> Field:
@@ -51,7 +51,7 @@ def sensed(picture: Field, rng: Generator) -> Field:
     deviation = np.exp(rng.uniform(np.log(0.001), np.log(0.03)))
     grey = np.array_equal(picture[..., 0], picture[..., 1])
     noise = rng.standard_normal(picture.shape[:2] + ((1,) if grey else (3,)), dtype=np.float32)
-    return np.clip(picture + deviation * noise, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(picture + deviation * noise, 0, 1), np.float32)
 
 
 def compressed(picture: Field, rng: Generator) -> Field:
@@ -59,7 +59,8 @@ def compressed(picture: Field, rng: Generator) -> Field:
     bytes_bgr = np.rint(picture[..., ::-1] * 255).astype(np.uint8)
     quality = int(rng.integers(60, 97))
     _, file = cv2.imencode(".jpg", bytes_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), np.float32)
+    return decoded[..., ::-1] / np.float32(255)
 
 
 def photographed(scene: Field, rng: Generator) -> Field:

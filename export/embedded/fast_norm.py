@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 class _Norm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         n, c, h, w = x.shape
         weight_x, bias_x = weight.to(x.dtype), bias.to(x.dtype)
         out, mean, rstd = torch.ops.aten.native_group_norm(x, weight_x, bias_x, n, c, h * w, groups, eps)
@@ -26,7 +26,7 @@ class _Norm(torch.autograd.Function):
         return out  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, mean, rstd = ctx.saved_tensors
         n, c, h, w = x.shape
         to_x, to_weight, to_bias = torch.ops.aten.native_group_norm_backward(
@@ -40,7 +40,7 @@ class FastGroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4:  # attention norms tokens [N, C, T]
             return super().forward(x)
-        return _Norm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-any-return,no-untyped-call]
+        return _Norm.apply(x, self.weight, self.bias, self.num_groups, self.eps)  # type: ignore[no-any-return]
 
 
 def with_fast_norms(model: Model) -> Model:

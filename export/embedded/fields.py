@@ -27,7 +27,8 @@ def unit_range(field: npt.NDArray[np.floating]) -> Field:
 def contrast_range(field: npt.NDArray[np.floating], spread: float = 2.5) -> Field:
     """The field with mean 0.5, clipped at `spread` standard deviations: outliers do not flatten the rest."""
     deviation = max(float(field.std()), 1e-6)
-    return np.clip(0.5 + (field - field.mean()) / (2 * spread * deviation), 0, 1).astype(np.float32)
+    centred = 0.5 + (field - field.mean()) / (2 * spread * deviation)
+    return np.asarray(np.clip(centred, 0, 1), np.float32)
 
 
 def grid(size: int) -> tuple[Field, Field]:
@@ -97,12 +98,12 @@ def streaks(rng: np.random.Generator, size: int, *, length: float, width: float,
     noise = cv2.GaussianBlur(
         white_noise(rng, margin), (0, 0), sigmaX=max(length, 0.3), sigmaY=max(width, 0.3)
     )
-    turn = cv2.getRotationMatrix2D((margin / 2, margin / 2), float(np.degrees(angle)), 1.0)
+    rotation = cv2.getRotationMatrix2D((margin / 2, margin / 2), float(np.degrees(angle)), 1.0)
+    turn = np.asarray(rotation, np.float64)
     offset = (margin - size) / 2
     turn[:, 2] -= offset
-    return contrast_range(
-        cv2.warpAffine(noise, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    )
+    brushed = cv2.warpAffine(noise, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return contrast_range(np.asarray(brushed, np.float32))
 
 
 def scattered_points(
@@ -137,7 +138,7 @@ def cell_borders(label: npt.NDArray[np.int32], *, width: float) -> Field:
     edge[:, 1:] |= (label[:, 1:] != label[:, :-1]).astype(np.uint8)
     edge[1:, :] |= (label[1:, :] != label[:-1, :]).astype(np.uint8)
     distance = cv2.distanceTransform(1 - edge, cv2.DIST_L2, 3)
-    return np.clip(1 - distance / max(width, 0.5), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(1 - distance / max(width, 0.5), 0, 1), np.float32)
 
 
 def warped(field: Field, rng: np.random.Generator, *, amount: float, cells: int) -> Field:

@@ -134,8 +134,8 @@ def weave(style: Generator, rng: Generator, size: int) -> Field:
     u, v = rotated_grid(size, style.uniform(0, np.pi))
     pitch = _log_uniform(style, 5, 22)
     wobble = style.uniform(0, 0.12) * pitch
-    u = u + wobble * value_noise(rng, size, cells=6) + rng.uniform(0, pitch)
-    v = v + wobble * value_noise(rng, size, cells=6) + rng.uniform(0, pitch)
+    u = u + np.float32(wobble) * value_noise(rng, size, cells=6) + np.float32(rng.uniform(0, pitch))
+    v = v + np.float32(wobble) * value_noise(rng, size, cells=6) + np.float32(rng.uniform(0, pitch))
     i, j = np.floor(u / pitch).astype(int), np.floor(v / pitch).astype(int)
     over = (i + int(style.integers(1, 3)) * j) % int(style.integers(2, 5)) == 0
     across = np.where(over, u, v) / pitch % 1.0
@@ -149,12 +149,13 @@ def lattice(style: Generator, rng: Generator, size: int) -> Field:
     angle = style.uniform(0, np.pi / 2)
     u, v = rotated_grid(size, angle)
     pitch, fill = _log_uniform(style, 7, 34), style.uniform(0.2, 0.46)
-    u, v = (u + rng.uniform(0, pitch)) / pitch, (v + rng.uniform(0, pitch)) / pitch
+    u = (u + np.float32(rng.uniform(0, pitch))) / np.float32(pitch)
+    v = (v + np.float32(rng.uniform(0, pitch))) / np.float32(pitch)
     if style.random() < 0.5:
-        u = u + 0.5 * (np.floor(v) % 2)  # staggered rows
+        u = u + np.float32(0.5) * (np.floor(v) % np.float32(2))  # staggered rows
     du, dv = np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5)
     distance = np.hypot(du, dv) if style.random() < 0.6 else np.maximum(du, dv)
-    return np.clip((fill - distance) * pitch * style.uniform(0.3, 1) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((fill - distance) * pitch * style.uniform(0.3, 1) + 0.5, 0, 1), np.float32)
 
 
 def checker(style: Generator, rng: Generator, size: int) -> Field:
@@ -300,7 +301,7 @@ def lettering(style: Generator, rng: Generator, size: int) -> Field:
         text = "".join(chr(int(code)) for code in rng.integers(48, 91, 24))
         origin = (int(rng.integers(-12, 8)), int(baseline))
         cv2.putText(canvas, text, origin, font, scale, 255, thick, cv2.LINE_AA)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def folds(style: Generator, rng: Generator, size: int) -> Field:
@@ -313,7 +314,7 @@ def folds(style: Generator, rng: Generator, size: int) -> Field:
 
 def plain(style: Generator, rng: Generator, size: int) -> Field:
     """Nearly nothing: a slow gradient with faint grain, as on paint, plastic or a lit table."""
-    x, y = rotated_grid(size, rng.uniform(0, np.pi))
+    x, _ = rotated_grid(size, rng.uniform(0, np.pi))
     faint = style.uniform(0, 0.08) * white_noise(rng, size)
     return np.clip(0.5 + style.uniform(0, 0.3) * x / size + faint, 0, 1).astype(np.float32)
 

@@ -101,7 +101,7 @@ def _blob(rng: Generator, size: int) -> Field:
     distance = np.hypot((x - cx) * np.exp(rng.normal(0, 0.3)), y - cy) + 0.3 * radius * value_noise(
         rng, size, cells=16
     )
-    return np.clip((radius - distance) / rng.uniform(0.7, 3) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((radius - distance) / rng.uniform(0.7, 3) + 0.5, 0, 1), np.float32)
 
 
 def _scratch(rng: Generator, size: int) -> Field:

@@ -26,7 +26,9 @@ def _turn(count: int) -> npt.NDArray[np.float64]:
 
 def disc(rng: Generator) -> Outline:
     """A circle or an ellipse."""
-    return _polar(_turn(64), 1.0) * np.float32([1.0, rng.choice([1.0, rng.uniform(0.4, 1)])])
+    outline = _polar(_turn(64), 1.0)
+    outline[:, 1] *= rng.choice([1.0, rng.uniform(0.4, 1)])
+    return outline
 
 
 def gear(rng: Generator) -> Outline:
@@ -96,7 +98,9 @@ def cookie(rng: Generator) -> Outline:
     rim = np.ones(96)
     for wave in range(2, 9):
         rim += rng.normal(0, 0.09 / wave) * np.cos(wave * angles + rng.uniform(0, 6.3))
-    return _polar(angles, rim) * np.float32([1.0, rng.uniform(0.6, 1)])
+    outline = _polar(angles, rim)
+    outline[:, 1] *= rng.uniform(0.6, 1)
+    return outline
 
 
 SILHOUETTES: tuple[Silhouette, ...] = (disc, gear, polygon, star, bracket, bar, profile, cookie)
@@ -157,10 +161,10 @@ def region_labels(rng: Generator, size: int, *, count: int) -> npt.NDArray[np.in
     if kind == 0:
         x, y = np.meshgrid(np.arange(size), np.arange(size))
         points = rng.uniform(0, size, (count, 2))
-        return np.argmin([(x - px) ** 2 + (y - py) ** 2 for px, py in points], axis=0)
+        return np.asarray(np.argmin([(x - px) ** 2 + (y - py) ** 2 for px, py in points], axis=0), np.int64)
     if kind == 1:
         layers = [value_noise(rng, size, cells=int(rng.integers(2, 6))) for _ in range(count)]
-        return np.argmax(layers, axis=0)
+        return np.asarray(np.argmax(layers, axis=0), np.int64)
     labels = np.zeros((size, size), np.int64)
     for number in range(1, count):
         mask = part_mask(

@@ -28,10 +28,10 @@ def regions(rng: Generator, size: int, *, grey: bool) -> Field:
     count = int(rng.integers(2, 5))
     labels = region_labels(rng, size, count=count)
     pieces = np.stack([piece(rng, rng, size, grey=grey) for _ in range(count)])
-    scene = np.take_along_axis(pieces, labels[None, :, :, None], axis=0)[0]
+    scene: Field = np.take_along_axis(pieces, labels[None, :, :, None], axis=0)[0]
     if rng.random() < 0.4:
         seam = seams(labels, width=rng.uniform(1, 3))[..., None]
-        scene = scene * (1 - seam) + seam * np.float32(rng.uniform(0, 1))
+        scene = np.asarray(scene * (1 - seam) + seam * np.float32(rng.uniform(0, 1)), np.float32)
     return scene
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, max_pool2d, one_hot
 
 from export.embedded.encoders import ENCODERS, Encoder
 from export.embedded.mosaics import CELL, Mosaics, MosaicSettings, draw_mosaics
@@ -42,12 +42,14 @@ class EncoderTraining:
     weight_decay: float = 0.02
     change_weight: float = 0.0  # of the task "was this cell changed?"
     bf16: bool = True
-    mosaics: MosaicSettings = MosaicSettings()
+    mosaics: MosaicSettings = field(default_factory=MosaicSettings)
 
 
 TRAININGS = {
     "tessera": EncoderTraining(name="tessera"),
-    "lamina": EncoderTraining(name="lamina", change_weight=1.0),
+    "lamina": EncoderTraining(
+        name="lamina", steps=2000, change_weight=1.0, mosaics=MosaicSettings(count=5000)
+    ),
 }
 
 
@@ -104,15 +106,15 @@ def _shaded(images: Tensor, rng: np.random.Generator) -> Tensor:
 def losses(encoder: Encoder, heads: Heads, batch: Batch) -> dict[str, Tensor]:
     """Cross entropies of the tasks, by name."""
     embedding, map_s8, map_s16 = encoder(batch.images.contiguous(memory_format=torch.channels_last))
-    shares = F.one_hot(batch.materials, heads.count).float().mean(dim=(1, 2))
+    shares = one_hot(batch.materials, heads.count).float().mean(dim=(1, 2))
     # A stride-16 cell covers four labels: it should name each as often as it occurs.
     quarters = [batch.materials[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
     material_s16 = heads.material_s16(map_s16).float()
-    changed_s16 = F.max_pool2d(batch.changed[:, None], 2)
+    changed_s16 = max_pool2d(batch.changed[:, None], 2)
     return {
-        "material_s8": F.cross_entropy(heads.material_s8(map_s8).float(), batch.materials),
-        "material_s16": torch.stack([F.cross_entropy(material_s16, quarter) for quarter in quarters]).mean(),
-        "material_pooled": F.cross_entropy(heads.pooled(embedding).float(), shares),
+        "material_s8": cross_entropy(heads.material_s8(map_s8).float(), batch.materials),
+        "material_s16": torch.stack([cross_entropy(material_s16, quarter) for quarter in quarters]).mean(),
+        "material_pooled": cross_entropy(heads.pooled(embedding).float(), shares),
         "change_s8": _change_loss(heads.change_s8(map_s8).float(), batch.changed[:, None]),
         "change_s16": _change_loss(heads.change_s16(map_s16).float(), changed_s16),
     }
@@ -120,7 +122,7 @@ def losses(encoder: Encoder, heads: Heads, batch: Batch) -> dict[str, Tensor]:
 
 def _change_loss(logits: Tensor, changed: Tensor) -> Tensor:
     # Changed cells are few: weighed up, or saying "nowhere" would do.
-    return F.binary_cross_entropy_with_logits(logits, changed, pos_weight=torch.tensor(5.0))
+    return binary_cross_entropy_with_logits(logits, changed, pos_weight=torch.tensor(5.0))
 
 
 def total_loss(parts: dict[str, Tensor], *, change_weight: float) -> Tensor:
@@ -188,15 +190,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint file to write")
     parser.add_argument("--steps", type=int, help="training steps (default: the encoder's own)")
     parser.add_argument("--seed", type=int, default=0, help="seed of mosaics and training (%(default)s)")
-    parser.add_argument(
-        "--mosaics", type=int, default=MosaicSettings().count, help="pictures drawn (%(default)s)"
-    )
+    parser.add_argument("--mosaics", type=int, help="pictures drawn (default: the encoder's own)")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (%(default)s)")
     given = parser.parse_args()
-    mosaics = MosaicSettings(seed=given.seed, count=given.mosaics, workers=given.workers)
-    settings = replace(TRAININGS[given.name], seed=given.seed, mosaics=mosaics)
-    if given.steps is not None:
-        settings = replace(settings, steps=given.steps)
+    own = TRAININGS[given.name]
+    count = own.mosaics.count if given.mosaics is None else given.mosaics
+    mosaics = replace(own.mosaics, seed=given.seed, count=count, workers=given.workers)
+    steps = own.steps if given.steps is None else given.steps
+    settings = replace(own, steps=steps, seed=given.seed, mosaics=mosaics)
     print(settings, flush=True)
     run(settings, given.out)
 

@@ -1,4 +1,4 @@
-"""The diffusion core against closed forms, a fake UNet and, where it is at hand, the original code's outputs."""
+"""The diffusion core against closed forms, a fake UNet and, where at hand, the original code's outputs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_any_count_of_steps_gives_a_falling_schedule(steps: int) -> None:
     schedule = respaced(steps)
     assert len(schedule) == steps and schedule.timesteps[0] == 0 and schedule.timesteps[-1] < 1000
     assert (np.diff(schedule.timesteps) > 0).all() and (np.diff(schedule.alpha_bar) < 0).all()
-    assert 0.0 < schedule.alpha_bar.min() and schedule.alpha_bar.max() < 1.0
+    assert schedule.alpha_bar.min() > 0.0 and schedule.alpha_bar.max() < 1.0
 
 
 @pytest.mark.parametrize("steps", [0, 1001])
@@ -166,7 +166,7 @@ def test_no_gamma_is_plain_regeneration_exactly() -> None:
 
 @pytest.mark.parametrize("interpolation", ["lerp", "slerp"])
 def test_full_gamma_hands_the_decoder_the_contents_h(interpolation: Any) -> None:
-    """gamma = 1 everywhere makes the decoder's h the stored content's at each step, with slerp up to its norm."""
+    """gamma = 1 everywhere makes the decoder's h the content's at each step, with slerp but for the norm."""
     unet, schedule, x_T = AnalyticUNet(decoder=0.1), respaced(10), drawn(2)
     content = invert(unet, schedule, drawn(2, 9))
     inject(unet, schedule, x_T, list(content.h), constant(2, 1.0), interpolation=interpolation)

@@ -1,4 +1,4 @@
-"""Every generator: counts, parents, sizes, boxes, strengths and round trips; and the pieces they are made of."""
+"""Every generator: counts, parents, sizes, boxes, strengths, round trips; and the pieces they are made of."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", WINDOW)
 def test_each_anomaly_has_a_round_trip_that_differs_only_in_its_box(name: str) -> None:
-    """A window generator's round trip shows the same photo; inside the box the anomaly visibly differs from it."""
+    """The round trip shows the same photo; it differs visibly inside the box, not outside."""
     synthetics = run(name, drawn(5))
     for anomaly, round_trip in zip(synthetics[::2], synthetics[1::2], strict=True):
         assert anomaly.strength > round_trip.strength == 0.0
@@ -137,9 +137,9 @@ def test_strengths_are_spread_evenly(name: str) -> None:
     np.testing.assert_allclose(strengths, np.arange(1, COUNT + 1) / COUNT)
 
 
-@pytest.mark.parametrize("name", ["cutpaste", "perlin", "poisson"])
-def test_the_round_trip_of_what_is_not_resampled_is_the_photo(name: str) -> None:
-    """Generators that only move pixels have nothing to lose on the way."""
+@pytest.mark.parametrize("name", WINDOW)
+def test_the_round_trip_leaves_the_photo_as_it_was(name: str) -> None:
+    """Window generators have a road without loss: nothing but the change tells an anomaly from its photo."""
     photos = drawn(4)
     for synthetic in run(name, photos):
         if synthetic.strength == 0:
@@ -148,8 +148,8 @@ def test_the_round_trip_of_what_is_not_resampled_is_the_photo(name: str) -> None
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_two_photos_of_any_size_are_enough(name: str) -> None:
-    """From 64 x 64 to 2000 x 512, mixed, and grey."""
-    photos = drawn(2, sizes=[(64, 64), (512, 2000)], grey=True)
+    """Also if one is small and square, the other long, and both are grey."""
+    photos = drawn(2, sizes=[(64, 64), (200, 800)], grey=True)
     assert len(anomalies(run(name, photos, 2))) == 2
 
 
@@ -194,8 +194,8 @@ def test_global_inverts_a_photo_once() -> None:
     generator = select("diffstyle_global", {"steps": 4}, unet=unet)
     for _ in range(2):
         list(generator.generate(photos, 4, rng=np.random.default_rng(0)))
-    # Four photos up and two styles down, four steps each, in the first call; nothing in the second.
-    assert unet.pictures_walked == 4 * (4 + 2)
+    # First call: four photos up in 4 passes and 3 of the fixed point, two styles down in 4. Then nothing.
+    assert unet.pictures_walked == 4 * (4 + 3) + 2 * 4
 
 
 def test_global_weighs_the_content_with_gamma() -> None:
@@ -321,10 +321,10 @@ def test_no_jitter_changes_nothing() -> None:
 
 @given(st.floats(8.0, 60.0), st.floats(2.0, 8.0), st.floats(0.0, 180.0))
 def test_a_scar_has_the_area_of_its_rectangle(length: float, thickness: float, degrees: float) -> None:
-    """The mask's sum is length times thickness, within the pixels of its outline."""
+    """The mask's sum is length times thickness."""
     mask = scar(length, thickness, degrees)
-    assert 0.0 <= mask.min() and mask.max() <= 1.0
-    assert abs(float(mask.sum()) - length * thickness) <= 1.5 * (length + thickness)
+    assert mask.min() >= 0.0 and mask.max() <= 1.0
+    np.testing.assert_allclose(mask.sum(), length * thickness, rtol=0.02, atol=1.0)
 
 
 def test_spots_stay_off_the_border() -> None:
@@ -343,7 +343,7 @@ def test_perlin_noise_is_zero_on_its_lattice() -> None:
 
 
 def test_gradient_blend_solves_the_poisson_equation() -> None:
-    """Inside, the result's Laplacian is the divergence of the mixed gradients; on the border it is the own photo."""
+    """Inside, the result's Laplacian is that of the mixed gradients; its border is the own photo's."""
     rng = np.random.default_rng(0)
     own, donor = (rng.uniform(0, 255, (9, 12, 3)).astype(np.float32) for _ in range(2))
     full = gradient_blend(own, donor, np.ones((9, 12)))
@@ -383,7 +383,7 @@ def test_the_soft_mask_ends_inside_the_window() -> None:
 
 @given(st.integers(20, 3000), st.integers(0, 100))
 def test_a_window_fits_into_the_photo(side_px: int, seed: int) -> None:
-    """A window is at most the photo, at least the UNet's size where the photo allows, and at most twice of it."""
+    """A window is at most the photo, at least the UNet's size where the photo allows, at most twice it."""
     side = window_side(side_px, 64, np.random.default_rng(seed))
     assert min(64, side_px) <= side <= min(128, side_px)
 

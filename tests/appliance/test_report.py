@@ -326,6 +326,29 @@ def test_the_grid_has_styles_as_rows_and_contents_as_columns(runs: dict[str, Pat
         assert album.grid.rows[i][1][2] == thumbnail(cell, SCALES[0])
 
 
+def test_the_grid_is_taken_where_the_pairs_are_dense() -> None:
+    """Among the pairs of two folds the larger block of styles by contents is shown, cut to size."""
+    block = [(f"s{i}", f"c{j}") for i in range(4) for j in range(3)]
+    styles, contents = pictures._densest([("x", "y"), ("x", "z"), *block], 6)
+    assert (sorted(styles), sorted(contents)) == (["s0", "s1", "s2", "s3"], ["c0", "c1", "c2"])
+    styles, contents = pictures._densest(block, 2)
+    assert (len(styles), len(contents)) == (2, 2)
+
+
+def test_the_advantage_is_over_the_highest_other_auroc() -> None:
+    """The figure compares with the candidate that is closest or above, whatever its rank."""
+    result = sample_result()
+    result["candidates"][3]["auroc"] = 0.98
+    assert words.advantage(result) == "−.008 against embedded_fine / pooled"
+
+
+def test_a_tie_without_equals_names_none() -> None:
+    """When no other candidate lies within the margin the sentence about equals is left out."""
+    result = sample_result(decision="tied")
+    result["tied"] = [result["chosen"]]
+    assert words.certainty(result).replace("\u202f", " ") == "It came out best in 24 % of the resampled runs."
+
+
 def test_pairs_run_from_faint_to_plain(runs: dict[str, Path]) -> None:
     """Local anomalies stand beside their photo, boxed and enlarged, faintest and plainest included."""
     scores = delivered_scores(runs["chosen"], sample_result()["chosen"])

@@ -15,7 +15,8 @@ from export.embedded import train_encoder, train_unet  # noqa: E402
 from export.embedded.fast_norm import FastGroupNorm  # noqa: E402
 from export.embedded.mosaics import MosaicSettings, draw_mosaics  # noqa: E402
 from export.embedded.training import learning_rate, load_checkpoint  # noqa: E402
-from export.embedded.unet64 import alphas_cumprod, build_unet64, noised  # noqa: E402
+from export.embedded.unet64 import alphas_cumprod, build_unet64, noised, silence_coarse_skips  # noqa: E402
+from export.hspace import PlainUNet  # noqa: E402
 
 
 def test_unet_learns(tmp_path: Path) -> None:
@@ -42,6 +43,22 @@ def test_encoder_learns(name: str, tmp_path: Path) -> None:
     pictures = draw_mosaics(mosaics)
     final = train_encoder.train(settings, pictures, out=tmp_path / "encoder.pt", command="test")
     assert final.figures["material_s8"] < np.log(6)
+
+
+def test_coarse_structure_goes_through_h() -> None:
+    """With the coarse skips silenced, other h changes the output more than other coarse skips do."""
+    torch.manual_seed(0)
+    unet = build_unet64()
+    silence_coarse_skips(unet)
+    wrapper = PlainUNet(unet).eval()
+    with torch.no_grad():
+        one, other = (wrapper.encode(torch.randn(1, 3, 64, 64), torch.tensor([500])) for _ in range(2))
+        coarse = len(unet.up_blocks[0].resnets) + len(unet.up_blocks[1].resnets)
+        swapped = one._replace(skips=one.skips[:-coarse] + other.skips[-coarse:])
+        plain = wrapper.decode(one)
+        by_h = (wrapper.decode(one._replace(h=other.h)) - plain).abs().mean()
+        by_skips = (wrapper.decode(swapped) - plain).abs().mean()
+    assert by_h > 5 * by_skips
 
 
 def test_noise_grows_with_the_timestep() -> None:
