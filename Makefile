@@ -59,7 +59,8 @@ test-full: check $(EXPORT_STAMP)
 	$(EXPORT) -m pytest tests/export
 
 bench: $(BOX_STAMP)
-	$(BOX) -m benchmarks.pipeline
+	$(BOX) -m benchmarks.sharing
+	$(BOX) -m benchmarks.inspection
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build

@@ -73,7 +73,10 @@ def run_plan(
     progress.step("writing the report")
     write_scores(folder / SCORES, [*record.blocks, *delivery.blocks], record.candidates)
     with clock.stage("save banks"):
-        banks = save_banks(delivery.fitted, folder / BANKS)
+        banks = save_banks(delivery.fitted, folder / BANKS, record.failures)
+    chosen = decision.chosen
+    if chosen in record.failures:
+        raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
     outcome = Outcome(
         decision=decision,
         threshold=delivery.threshold,

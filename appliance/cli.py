@@ -23,18 +23,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Commands import what they need when they run: `score` starts in half the time without settings and report.
 
 INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     _make_output_safe()
     options = _parser().parse_args(arguments)
-    # A stopped unit or a closed terminal must clean up as Ctrl-C does.
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # A stopped unit or a closed terminal must clean up as Ctrl-C does. What nohup ignores stays ignored.
+    previous = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        if previous[number] != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         return _guarded(options.command, options)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in STOPPING:
+            signal.signal(number, previous[number])
 
 
 def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
@@ -42,7 +47,9 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
     from engines.errors import EngineError
 
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()  # what goes wrong with it shall go wrong here
+        return code
     except GoodpartsError as error:
         print(f"goodparts: {error}", file=sys.stderr)
         return error.exit_code
@@ -50,7 +57,7 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         print(f"goodparts: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("goodparts: interrupted; nothing was kept.", file=sys.stderr)
+        print("goodparts: interrupted; nothing half-written is left.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does: no fault. What is still buffered goes nowhere.
@@ -59,6 +66,10 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"goodparts: {where}{error.strerror or error}. Check the disk and the rights.", file=sys.stderr)
+        return 1
+    except MemoryError:
+        remedy = "Close other programs, or lower intake.working_px or intake.maximum in the settings."
+        print(f"goodparts: the memory does not suffice. {remedy}", file=sys.stderr)
         return 1
 
 
@@ -70,7 +81,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 
     settings, station = _settings(options)
     out = options.out or _default_out("goodparts")
-    check_output(out, force=options.force)
+    check_output(out, force=options.force, images=options.images)
     progress = Console()
     try:
         result = calibrate(options.images, out, station, settings.engines, progress)
@@ -210,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help="draw good parts, calibrate on them, and check the choice on drawn defects"
     )
     demo.add_argument(
-        "--out", type=Path, metavar="DIR", help="the run folder (default ./goodparts-demo-TIME)"
+        "--out", type=_path, metavar="DIR", help="the run folder (default ./goodparts-demo-TIME)"
     )
     demo.add_argument(
         "--seed", type=_seed, default=0, help="of the drawn parts and the calibration (default 0)"
@@ -223,14 +234,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument(
         "--images",
-        type=Path,
+        type=_path,
         metavar="DIR",
         required=True,
         help="photos of good parts; sub-folders are read too",
     )
     _add_config(calibrate)
     calibrate.add_argument(
-        "--out", type=Path, metavar="DIR", help="the run folder (default ./goodparts-TIME)"
+        "--out", type=_path, metavar="DIR", help="the run folder (default ./goodparts-TIME)"
     )
     calibrate.add_argument("--seed", type=_seed, help="in place of the settings' seed")
     calibrate.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
@@ -238,16 +249,16 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="score photos with the detector that a calibration chose")
     score.add_argument(
-        "--result", type=Path, metavar="RUN", required=True, help="the folder that calibrate wrote"
+        "--result", type=_path, metavar="RUN", required=True, help="the folder that calibrate wrote"
     )
     score.add_argument(
-        "--images", type=Path, nargs="+", metavar="PATH", required=True, help="photos or folders"
+        "--images", type=_given, nargs="+", metavar="PATH", required=True, help="photos or folders"
     )
     score.add_argument(
         "--all", action="store_true", help="score with every candidate, not only the chosen one"
     )
     score.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
-    score.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a heat map of each photo there")
+    score.add_argument("--heatmaps", type=_path, metavar="DIR", help="write a heat map of each photo there")
     score.set_defaults(command=_score)
 
     init = commands.add_parser("init", help="write a small settings file, by asking or from the options")
@@ -288,12 +299,29 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _path(text: str) -> Path:
+    return Path(_given(text))
+
+
+def _given(text: str) -> str:
+    """A path as it was typed. An empty one would be the present folder: a shell variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path cannot be empty")
+    return text
+
+
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """Once: an impatient second Ctrl-C must not break the cleaning up."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _make_output_safe() -> None:
     """Names of files hold any bytes: show what cannot be printed as escapes rather than fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

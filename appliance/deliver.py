@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import string
 import time
 from collections.abc import Mapping, Sequence
@@ -68,15 +69,27 @@ def latencies_ms(fitted: Mapping[str, FittedDetector], sample: Pictures) -> dict
     return {name: _latency_ms(detector, sample) for name, detector in fitted.items()}
 
 
-def save_banks(fitted: Mapping[str, FittedDetector], folder: Path) -> dict[str, str]:
-    """One folder for each candidate; returns candidate -> folder's name, which is safe on any file system."""
+def save_banks(
+    fitted: Mapping[str, FittedDetector], folder: Path, failures: dict[str, str]
+) -> dict[str, str]:
+    """One folder for each candidate; returns candidate -> folder's name, which is safe on any file system.
+
+    A candidate that cannot be saved is left out, with its reason added to `failures`. OSError passes.
+    """
     folder.mkdir()
     names = {}
     for name, detector in fitted.items():
-        names[name] = folder_name(name)
-        target = folder / names[name]
+        target = folder / folder_name(name)
         target.mkdir()
-        detector.save(target)
+        try:
+            detector.save(target)
+        except OSError:  # the disk's fault, not the candidate's
+            raise
+        except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
+            shutil.rmtree(target)
+            failures[name] = f"could not be saved: {type(error).__name__}: {error}"
+        else:
+            names[name] = target.name
     return names
 
 

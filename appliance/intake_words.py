@@ -24,7 +24,10 @@ def too_few(
     if found < len(photos):
         lines.append(f"{len(photos)} photos can be read, but some show the same part again and count once.")
     lines += _why_refused(refused)
-    lines.append("Add photos of different good parts (JPEG, PNG, BMP, TIFF or WebP).")
+    if any(refusal.code.startswith("region_") for refusal in refused):
+        lines.append("Correct `region` in the settings: it is counted in pixels of the whole photo.")
+    else:
+        lines.append("Add photos of different good parts (JPEG, PNG, BMP, TIFF or WebP).")
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.decode import UnreadablePhoto
+from appliance.run_folder import is_run_folder
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
 # What sync programs, browsers, editors and file servers leave; always ignored.
@@ -56,7 +57,7 @@ class Listing:
 
 
 def list_photos(folder: Path, *, follow_links: bool = False, ignore: Sequence[str] = ()) -> Listing:
-    """The photo files below `folder`, recursively; opens none of them.
+    """The photo files below `folder`, recursively, but for those of run folders; opens none of them.
 
     ignore: patterns (`rejected/*`, `*_mask.png`) of names or paths below `folder`, beside LEFTOVERS.
     Raises OSError if `folder` itself cannot be listed.
@@ -124,6 +125,8 @@ def _walk(root: Path, follow_links: bool, patterns: tuple[str, ...]) -> Iterator
         for path in entries:
             if not _is_folder(path, follow_links):
                 yield path
+            elif is_run_folder(path):  # its synthetic anomalies would be learned as good parts
+                continue
             elif (identity := _identity(path)) not in seen:  # only links can come back to a folder
                 seen.add(identity)
                 waiting.append(path)

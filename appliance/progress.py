@@ -52,6 +52,7 @@ class Console:
         self._done = 0.0
         self._message = ""
         self._is_terminal = self._stream.isatty()
+        self._is_lost = False
 
     def total(self, units: float) -> None:
         self._total = units
@@ -66,7 +67,7 @@ class Console:
 
     def say(self, message: str) -> None:
         self._clear()
-        print(message, file=self._stream, flush=True)
+        self._write(f"{message}\n")
 
     def close(self) -> None:
         self._clear()
@@ -78,11 +79,7 @@ class Console:
             return
         self._shown = now
         line = self._line(now - self._start)
-        if self._is_terminal:
-            self._stream.write(f"\r\x1b[2K{line}")
-            self._stream.flush()
-        else:
-            print(line, file=self._stream, flush=True)
+        self._write(f"\r\x1b[2K{line}" if self._is_terminal else f"{line}\n")
 
     def _line(self, elapsed_s: float) -> str:
         # More may be done than a total that was corrected downwards.
@@ -100,8 +97,16 @@ class Console:
 
     def _clear(self) -> None:
         if self._is_terminal:
-            self._stream.write("\r\x1b[2K")
+            self._write("\r\x1b[2K")
+
+    def _write(self, text: str) -> None:
+        if self._is_lost:
+            return
+        try:
+            self._stream.write(text)
             self._stream.flush()
+        except OSError:  # nobody reads any more, or the log's disk is full: no reason to lose the work
+            self._is_lost = True
 
 
 def _duration(seconds: float) -> str:

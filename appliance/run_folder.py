@@ -28,15 +28,26 @@ ANOMALIES = "anomalies"
 BANKS = "banks"
 ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
 SCHEMA_VERSION = 1
+NAME_KEPT = 40  # letters of a run's name in that of its draft: file systems allow 255 bytes in all
 NEEDED = ("chosen", "candidates", "threshold", "aspect", "software")  # by those who read a result
 
 
-def check_output(out: Path, *, force: bool) -> None:
-    """Before any work: can the run be put at `out`? UsageError says why not."""
+def check_output(out: Path, *, force: bool, images: Path | None = None) -> None:
+    """Before any work: can the run on the photos in `images` be put at `out`? UsageError says why not."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
-    if out.is_symlink() and not out.exists():
-        raise UsageError(f"--out {out}: a link to {out.readlink()}, which is not there. Give another folder.")
+    for path in (out, *out.parents):
+        if path.is_symlink() and not path.exists():
+            where = "" if path == out else f"{path} is "
+            gone = f"{where}a link to {path.readlink()}, which is not there"
+            raise UsageError(f"--out {out}: {gone}. Give another folder.")
+    if not (above := _nearest(out)).is_dir():
+        raise UsageError(f"--out {out}: {above} is a file. Give the name of a folder, new or empty.")
+    if images is not None and out.exists() and images.exists() and out.samefile(images):
+        raise UsageError(
+            f"--out {out}: is the folder of the photos. Give another one: the next calibration would take "
+            "the result's pictures for good parts."
+        )
     if (out / RESULT).exists() and not force:
         raise UsageError(
             f"--out {out}: already holds a result. Give another folder, or --force to replace it."
@@ -51,13 +62,13 @@ def writing(out: Path) -> Iterator[Path]:
     """A temporary folder that becomes `out` when the block ends well, and vanishes when it does not.
 
     It lies beside `out`, or in it where it exists: a mounted folder is another file system than its parent.
+    Folders above `out` that are missing are made at the end.
     Files in `out` that are not a run's own are left alone. OSError (disk full, no rights) becomes a
     GoodpartsError that names the place.
     """
     try:
-        place = out if out.is_dir() else out.parent
-        place.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-unfinished-", dir=place))
+        prefix = f".{out.name[:NAME_KEPT]}-unfinished-"
+        draft = Path(tempfile.mkdtemp(prefix=prefix, dir=out if out.is_dir() else _nearest(out)))
     except OSError as error:
         raise _write_error(out, error) from error
     try:
@@ -103,9 +114,20 @@ def read_result(run: Path) -> dict[str, Any]:
     return result
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Whether pictures below `folder` are a run's own, and no photos; also of a run that lost its result."""
+    return (folder / ANOMALIES).is_dir() and (folder / SCORES).is_file()
+
+
+def _nearest(out: Path) -> Path:
+    """The nearest folder above `out` that is there."""
+    return next((path for path in out.parents if path.exists()), out)
+
+
 def _move_into_place(draft: Path, out: Path) -> None:
     draft.chmod(0o755)  # mkdtemp makes it private
     if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
         draft.rename(out)
         return
     # A replaced run stops being a run before it loses anything else, and is one again with the last move.

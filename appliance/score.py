@@ -6,6 +6,7 @@ The run folder is enough: engines are found by the hash in its result, and no se
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from appliance.run_folder import BANKS, RESULT, read_result
 from appliance.threads import use_threads
 from engines.encoder import OnnxEncoder, load_encoder, load_foreign_encoder
 from engines.errors import EngineError
+from engines.manifest import file_sha256
 from engines.packs import find_encoder_folder
 
 Verdict = Literal["good", "anomalous", "none"]
@@ -30,7 +32,7 @@ Verdict = Literal["good", "anomalous", "none"]
 class Scored:
     """One photo and one detector. Without a score `error` says why."""
 
-    path: Path
+    path: str  # as given; of a folder's photo the folder as given, and the rest
     detector: str
     score: float | None = None
     threshold: float | None = None
@@ -54,11 +56,11 @@ class Scorer:
     aspect: float
     options: IntakeOptions
 
-    def read(self, path: Path) -> Pictures:
+    def read(self, path: str) -> Pictures:
         """One photo as the detectors take it. UnreadablePhoto if it cannot serve."""
-        return Pictures([read_photo(path, self.options)], aspect=self.aspect)
+        return Pictures([read_photo(Path(path), self.options)], aspect=self.aspect)
 
-    def score(self, path: Path, picture: Pictures) -> Iterator[Scored]:
+    def score(self, path: str, picture: Pictures) -> Iterator[Scored]:
         """One row for each detector of the photo `picture` that was read from `path`."""
         for name, detector in self.fitted.items():
             threshold = self.threshold if name == self.chosen else None
@@ -93,21 +95,24 @@ def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None
     )
 
 
-def targets(paths: Sequence[Path]) -> Iterator[Path | Scored]:
+def targets(
+    paths: Sequence[str], *, follow_links: bool = False, ignore: Sequence[str] = ()
+) -> Iterator[str | Scored]:
     """Files as given; of folders the photos below them, and a row with the error for each that cannot serve.
 
-    UsageError for a path that is not there.
+    follow_links, ignore: of folders, as in `list_photos`. UsageError for a path that is not there.
     """
     for path in paths:
-        if path.is_dir():
-            listing = list_photos(path)
-            yield from (path / file.path.relative_to(path.resolve()) for file in listing.files)
+        if os.path.isdir(path):
+            listing = list_photos(Path(path), follow_links=follow_links, ignore=ignore)
+            root = os.path.realpath(path)
+            yield from (os.path.join(path, file.path.relative_to(root)) for file in listing.files)
             for refusal in listing.refused:
-                yield Scored(path=path / refusal.name, detector="", error=refusal.reason)
-        elif path.exists() or path.is_symlink():
+                yield Scored(path=os.path.join(path, refusal.name), detector="", error=refusal.reason)
+        elif os.path.lexists(path):
             yield path
         else:
-            raise UsageError(f"--images {path}: there is no such file or folder.")
+            raise UsageError(f"--images {path}: there is no such file or folder. Correct the path.")
 
 
 def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, Detector]:
@@ -131,23 +136,30 @@ def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) 
     engine_settings = software["engine_settings"]
     device = engine_settings["device"]
     if row["pack"] == "own":
-        encoder = _own_encoder(row["name"], software["settings"], device, threads)
-        if encoder.spec.sha256 == row["sha256"]:
-            return encoder
-    else:
-        folder = find_encoder_folder(row["sha256"], [Path(path) for path in engine_settings["folders"]])
-        if folder is not None:
-            return load_encoder(folder, device=device, threads=threads)
+        return _own_encoder(row, software["settings"], device, threads)
+    folder = find_encoder_folder(row["sha256"], [Path(path) for path in engine_settings["folders"]])
+    if folder is not None:
+        return load_encoder(folder, device=device, threads=threads)
     raise EngineError(
         f"encoder {row['name']}: the one of this run (sha256 {row['sha256'][:12]}…) is not installed. "
         "Install that engine again, or calibrate again with the present one."
     )
 
 
-def _own_encoder(name: str, settings: Mapping[str, Any], device: Any, threads: int) -> OnnxEncoder:
+def _own_encoder(
+    row: Mapping[str, Any], settings: Mapping[str, Any], device: Any, threads: int
+) -> OnnxEncoder:
+    name = row["name"]
     entry = next(entry for entry in settings["detectors"]["encoders"] if entry["name"] == name)
+    path = Path(entry["path"])
+    remedy = "Put the file of the calibration back there, or calibrate again."
+    if not path.is_file():
+        raise EngineError(f"encoder {name}: {path} is not there any more. {remedy}")
+    if (found := file_sha256(path)) != row["sha256"]:
+        hashes = f"sha256 {found[:12]}…, the run's {row['sha256'][:12]}…"
+        raise EngineError(f"encoder {name}: {path} is another file than this run's ({hashes}). {remedy}")
     return load_foreign_encoder(
-        Path(entry["path"]),
+        path,
         name=name,
         image_size=entry["image_size"],
         mean=tuple(entry["mean"]),

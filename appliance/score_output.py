@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TextIO
 
 from appliance.decode import UnreadablePhoto
+from appliance.detectors.protocol import DrawsHeatmaps
 from appliance.errors import ImagesError, UsageError
 from appliance.gallery import jpeg
 from appliance.heatmaps import draw_heatmap, heatmap_name
@@ -25,21 +27,23 @@ _MARKS = {"good": "good", "anomalous": "ANOMALOUS", "none": "-"}
 
 
 def score_to(
-    stream: TextIO, run: Path, images: Sequence[Path], *, every: bool, style: Format, heatmaps: Path | None
+    stream: TextIO, run: Path, images: Sequence[str], *, every: bool, style: Format, heatmaps: Path | None
 ) -> int:
     """Score `images` and write each row to `stream` as it comes; returns the exit code.
 
     3 if any photo could not be read, after all rows are written. UsageError for a path that is not there,
     ImagesError for folders without photos.
     """
-    found = list(targets(images))
+    scorer = load_scorer(run, every_candidate=every)
+    options = scorer.options
+    found = list(targets(images, follow_links=options.follow_links, ignore=options.ignore))
     if not found:
-        raise ImagesError(
-            f"--images {' '.join(map(str, images))}: there are no photos. Name photos or their folder."
-        )
+        raise ImagesError(f"--images {' '.join(images)}: there are no photos. Name photos or their folder.")
     if heatmaps is not None:
         _make_folder(heatmaps)
-    scorer = load_scorer(run, every_candidate=every)
+        if not isinstance(scorer.fitted[scorer.chosen], DrawsHeatmaps):
+            no_maps = f"no heat maps: {scorer.chosen} judges a photo as a whole, only patch detectors say where"
+            print(f"warning: {no_maps}.", file=sys.stderr)
     failed = 0
     write = {"table": _write_table, "csv": _write_csv, "json": _write_json}[style]
     for scored in write(stream, _rows(scorer, found, heatmaps)):
@@ -59,7 +63,7 @@ def row_of(scored: Scored) -> Row:
     }
 
 
-def _rows(scorer: Scorer, found: Iterable[Path | Scored], heatmaps: Path | None) -> Iterator[Scored]:
+def _rows(scorer: Scorer, found: Iterable[str | Scored], heatmaps: Path | None) -> Iterator[Scored]:
     for target in found:
         if isinstance(target, Scored):
             yield target
@@ -74,10 +78,10 @@ def _rows(scorer: Scorer, found: Iterable[Path | Scored], heatmaps: Path | None)
             _save_heatmap(scorer, target, picture, heatmaps)
 
 
-def _save_heatmap(scorer: Scorer, path: Path, picture: Pictures, folder: Path) -> None:
+def _save_heatmap(scorer: Scorer, path: str, picture: Pictures, folder: Path) -> None:
     drawn = draw_heatmap(scorer.fitted[scorer.chosen], picture, threshold=scorer.threshold)
     if drawn is not None:
-        (folder / heatmap_name(path)).write_bytes(jpeg(drawn))
+        (folder / heatmap_name(Path(path))).write_bytes(jpeg(drawn))
 
 
 def _write_csv(stream: TextIO, rows: Iterator[Scored]) -> Iterator[Scored]:

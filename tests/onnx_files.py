@@ -12,9 +12,7 @@ Tensor = tuple[int, Sequence[Size]]  # element type and shape
 PICTURE: Tensor = (FLOAT, ("N", 3, "H", "W"))
 
 
-def model(
-    nodes: Sequence[bytes], *, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
-) -> bytes:
+def model(nodes: Sequence[bytes], *, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> bytes:
     """A file's bytes. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto has the field numbers."""
     graph = b"".join(_field(1, one) for one in nodes) + _field(2, b"graph")
     graph += b"".join(_field(11, _value_info(name, *tensor)) for name, tensor in inputs.items())

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
-from appliance.auroc import auroc
 from appliance.calibrate import run_plan
 from appliance.demo.defects import draw_set
-from appliance.pictures import Pictures, Pixels
+from appliance.label_check import LabelCheck, check_with_labels
+from appliance.pictures import Pixels
 from appliance.plan import make_plan
 from appliance.progress import Progress
 from appliance.run_folder import writing
-from appliance.score import load_scorer
 from appliance.settings import EnginesSettings, StationSettings, default_settings
 from appliance.stages import StageClock
 from appliance.summary import summary
@@ -27,28 +23,6 @@ from appliance.summary import summary
 PARTS = "parts"  # the drawn photos, kept in the run folder for looking at and for `goodparts score`
 CHECK = "labels.json"
 GOOD, GOOD_TEST, DEFECTIVE = 48, 48, 48
-
-Scores = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelCheck:
-    """What the labels of drawn test photos, which the calibration never saw, say of its choice."""
-
-    auroc: Mapping[str, float]  # of every candidate on the drawn defects
-    chosen: str
-    false_rejects: int
-    good: int
-    detections: int
-    defective: int
-
-    @property
-    def best(self) -> str:
-        return max(self.auroc, key=lambda name: (self.auroc[name], name))
-
-    @property
-    def worst(self) -> str:
-        return min(self.auroc, key=lambda name: (self.auroc[name], name))
 
 
 def run_demo(out: Path, *, seed: int, progress: Progress) -> str:
@@ -93,28 +67,6 @@ def demo_station(seed: int) -> StationSettings:
             "seed": seed,
             "generators": generators.model_copy(update=fewer),
         }
-    )
-
-
-def check_with_labels(run: Path, good: Sequence[Pixels], defective: Sequence[Pixels]) -> LabelCheck:
-    """Score test photos with every candidate of a finished run."""
-    scorer = load_scorer(run, every_candidate=True)
-    batches = [
-        Pictures(list(photos[i : i + 16]), aspect=scorer.aspect)
-        for photos in (good, defective)
-        for i in range(0, len(photos), 16)
-    ]
-    scores = {
-        name: np.concatenate([fitted.score(b) for b in batches]) for name, fitted in scorer.fitted.items()
-    }
-    rejected = scores[scorer.chosen] > scorer.threshold
-    return LabelCheck(
-        auroc={name: round(auroc(s[len(good) :], s[: len(good)]), 4) for name, s in scores.items()},
-        chosen=scorer.chosen,
-        false_rejects=int(rejected[: len(good)].sum()),
-        good=len(good),
-        detections=int(rejected[len(good) :].sum()),
-        defective=len(defective),
     )
 
 

@@ -31,10 +31,19 @@ from export.embedded.training import (
     seed_everything,
     set_learning_rate,
 )
-from export.embedded.unet64 import SIZE_PX, TIMESTEPS, build_unet64, noised, silence_coarse_skips
+from export.embedded.unet64 import (
+    SIZE_PX,
+    TIMESTEPS,
+    alphas_cumprod,
+    build_unet64,
+    noised,
+    silence_coarse_skips,
+)
 from export.hspace import UNet2D
 
 Pictures = npt.NDArray[np.uint8]
+
+COARSE_WEIGHT = 20.0  # the loss at high noise is then about that at low noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +113,24 @@ def draw_timesteps(rng: np.random.Generator, count: int, *, low_noise_share: flo
 
 
 def noise_loss(model: UNet2D, images: Tensor, timesteps: Tensor, noise: Tensor, *, bf16: bool) -> Tensor:
-    """Mean squared error of the predicted noise. Eq. (14), Ho et al. 2020"""
+    """Weighted mean squared error of the predicted noise. Eq. (14), Ho et al. 2020, with `loss_weights`."""
     inputs = noised(images, noise, timesteps).contiguous(memory_format=torch.channels_last)
     # The plain attention is faster than the flash kernel on so few tokens.
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
         (predicted,) = model(inputs, timesteps, return_dict=False)
     error: Tensor = predicted.float() - noise
-    return error.square().mean()
+    return (error.square().mean(dim=(1, 2, 3)) * loss_weights(timesteps)).mean()
+
+
+def loss_weights(timesteps: Tensor) -> Tensor:
+    """[N] 1 plus the factor that turns the noise's squared error into the picture's, up to a bound.
+
+    In a strongly noised picture an error of hundreds of grey levels is a tiny error of the noise. Unweighted, a
+    short training learns fine texture alone, and the middle block, which knows the coarse structure, stays
+    without any influence.
+    """
+    signal = alphas_cumprod()[timesteps]
+    return 1 + ((1 - signal) / signal).clamp(max=COARSE_WEIGHT).float()
 
 
 def train(

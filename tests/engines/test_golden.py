@@ -54,7 +54,9 @@ def _keys(folder: Path, graph: str) -> list[str]:
 def test_another_output_is_found(folder: Path, factor: float) -> None:
     """Values beyond the tolerance are an EngineError with the difference, the tolerance and a remedy."""
     change_golden(folder, OUTPUT, factor * golden_array(folder, OUTPUT))
-    with pytest.raises(EngineError, match=r"output embedding differs .* by [0-9.e-]+, allowed is about") as error:
+    with pytest.raises(
+        EngineError, match=r"embedding differs .* by [0-9.e-]+, allowed is about"
+    ) as error:
         _check(folder)
     assert str(folder) in str(error.value)
     assert "engines.device to cpu" in str(error.value)
@@ -96,7 +98,7 @@ def test_an_output_that_the_graph_does_not_have_is_found(folder: Path) -> None:
         arrays = {name: archive[name] for name in archive.files}
     np.savez(path, **arrays, **{"encoder/out/logits": np.zeros(3, np.float32)})
     rehash(folder)
-    with pytest.raises(EngineError, match="embedding.*asked for.*logits"):
+    with pytest.raises(EngineError, match=r"embedding.*asked for.*logits"):
         _check(folder)
 
 

@@ -1,0 +1,146 @@
+"""engines/packs.py: which engines there are, and that a broken one is told of or stops everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedded_pack import (
+    ENCODERS,
+    FOLDERS,
+    SMALLEST,
+    UNET,
+    change_golden,
+    change_manifest,
+    copy_of,
+    golden_array,
+)
+
+from engines import packs
+from engines.errors import EngineError
+from engines.manifest import FILE_NAME, engine_hash, load_manifest
+from engines.packs import Installed, find_encoder_folder, load_installed
+
+
+def _load(*folders: Path) -> Installed:
+    return load_installed(folders, device="cpu", threads=1)
+
+
+def _names(installed: Installed) -> list[str]:
+    return sorted(encoder.name for encoder in installed.encoders)
+
+
+@pytest.fixture
+def small_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An embedded pack of one encoder and the UNet, which a test may damage."""
+    pack = tmp_path / "embedded"
+    pack.mkdir()
+    for folder in (SMALLEST, UNET):
+        copy_of(folder, pack)
+    monkeypatch.setattr(packs, "EMBEDDED", pack)
+    return pack
+
+
+def test_the_embedded_pack_is_whole() -> None:
+    """A fresh installation has a UNet and two encoders or more, each as its golden outputs demand."""
+    installed = _load()
+    assert installed.problems == ()
+    assert len(installed.encoders) == len(ENCODERS) >= 2
+    assert _names(installed) == sorted(load_manifest(folder).name for folder in ENCODERS)
+    assert installed.unet.sha256 == engine_hash(load_manifest(UNET))
+
+
+def test_the_pack_fits_the_repository() -> None:
+    """All files together are under 15 MB."""
+    assert sum(path.stat().st_size for folder in FOLDERS for path in folder.iterdir()) < 15e6
+
+
+def test_exported_encoders_add_up(small_pack: Path, tmp_path: Path) -> None:
+    """A folder of engines, or an engine's own folder, brings its encoders beside the embedded ones."""
+    more = tmp_path / "more"
+    more.mkdir()
+    change_manifest(copy_of(SMALLEST, more), name="second")
+    embedded = load_manifest(SMALLEST).name
+    for folder in (more, more / SMALLEST.name):
+        assert _names(_load(folder)) == sorted([embedded, "second"])
+
+
+def test_of_two_encoders_with_one_name_the_first_serves(small_pack: Path, tmp_path: Path) -> None:
+    """The folders of the settings come before the embedded pack."""
+    more = copy_of(SMALLEST, tmp_path)
+    change_manifest(more, gflop=123.0, pack="full")
+    (encoder,) = _load(more).encoders
+    assert (encoder.spec.gflop, encoder.spec.pack) == (123.0, "full")
+
+
+def test_an_exported_unet_takes_the_place_of_the_embedded_one(small_pack: Path, tmp_path: Path) -> None:
+    """There is one UNet in a calibration: the first found."""
+    more = copy_of(UNET, tmp_path)
+    change_manifest(more, name="large")
+    assert _load(more).unet.manifest.name == "large"
+    assert _load().unet.manifest.name == load_manifest(UNET).name
+
+
+@pytest.mark.parametrize("damage", ["file", "manifest", "golden", "not a mapping"])
+def test_a_broken_exported_engine_is_left_out_with_the_reason(
+    small_pack: Path, tmp_path: Path, damage: str
+) -> None:
+    """The rest serves; the problem names the folder."""
+    more = copy_of(SMALLEST, tmp_path)
+    change_manifest(more, name="second")
+    _damage(more, damage)
+    installed = _load(more)
+    assert _names(installed) == [load_manifest(SMALLEST).name]
+    (problem,) = installed.problems
+    assert problem.startswith("engine left out: ") and str(more) in problem
+
+
+@pytest.mark.parametrize("damage", ["file", "manifest", "golden", "not a mapping"])
+def test_a_broken_embedded_engine_stops_everything(small_pack: Path, damage: str) -> None:
+    """Then the installation is damaged, and nothing should be decided with the rest of it."""
+    _damage(small_pack / SMALLEST.name, damage)
+    with pytest.raises(EngineError, match=SMALLEST.name):
+        _load()
+
+
+def _damage(folder: Path, how: str) -> None:
+    if how == "file":
+        (folder / "encoder.onnx").write_bytes(b"")
+    elif how == "golden":
+        key = "encoder/out/embedding"
+        change_golden(folder, key, 2 * golden_array(folder, key) + np.float32(1))
+    else:
+        (folder / FILE_NAME).write_text("{" if how == "manifest" else "[]", "utf-8")
+
+
+def test_an_installation_without_a_unet_is_broken(small_pack: Path) -> None:
+    """The message says to install again."""
+    (small_pack / UNET.name / FILE_NAME).unlink()
+    with pytest.raises(EngineError, match=r"no UNet engine is installed\. Install"):
+        _load()
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """The settings named it: that is to be corrected, not passed over."""
+    with pytest.raises(EngineError, match=r"gone: not a folder\. Correct engines\.folders"):
+        _load(tmp_path / "gone")
+
+
+def test_an_encoder_is_found_by_its_hash(small_pack: Path, tmp_path: Path) -> None:
+    """Its name and place do not matter; what is not installed is not found."""
+    more = tmp_path / "elsewhere"
+    more.mkdir()
+    copied = copy_of(ENCODERS[-1] if ENCODERS[-1] != SMALLEST else ENCODERS[0], more)
+    change_manifest(copied, name="renamed")
+    assert find_encoder_folder(engine_hash(load_manifest(copied)), [more]) == copied
+    assert find_encoder_folder(engine_hash(load_manifest(SMALLEST)), []) == small_pack / SMALLEST.name
+    assert find_encoder_folder("0" * 64, [more]) is None
+
+
+def test_an_encoder_is_found_beside_broken_ones(small_pack: Path, tmp_path: Path) -> None:
+    """Another engine's damage, or a folder that is gone, does not keep a run from scoring."""
+    digest = engine_hash(load_manifest(SMALLEST))
+    broken = copy_of(SMALLEST, tmp_path)
+    (broken / FILE_NAME).write_text("{", "utf-8")
+    assert find_encoder_folder(digest, [broken, tmp_path / "gone"]) == small_pack / SMALLEST.name
