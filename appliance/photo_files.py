@@ -118,6 +118,8 @@ def _walk(root: Path, follow_links: bool, patterns: tuple[str, ...]) -> Iterator
     while waiting:
         folder = waiting.pop()
         try:
+            if folder != root and is_run_folder(folder):
+                continue  # its synthetic anomalies would be learned as good parts
             entries = [path for path in folder.iterdir() if not _is_ignored(path, root, patterns)]
         except OSError as error:
             yield _refusal_of_folder(folder, root, error)
@@ -125,8 +127,6 @@ def _walk(root: Path, follow_links: bool, patterns: tuple[str, ...]) -> Iterator
         for path in entries:
             if not _is_folder(path, follow_links):
                 yield path
-            elif is_run_folder(path):  # its synthetic anomalies would be learned as good parts
-                continue
             elif (identity := _identity(path)) not in seen:  # only links can come back to a folder
                 seen.add(identity)
                 waiting.append(path)

@@ -103,12 +103,13 @@ def targets(
     follow_links, ignore: of folders, as in `list_photos`. UsageError for a path that is not there.
     """
     for path in paths:
-        if os.path.isdir(path):
+        if Path(path).is_dir():
+            folder = path.rstrip("/")  # a Path would lose a leading "./" too
             listing = list_photos(Path(path), follow_links=follow_links, ignore=ignore)
             root = os.path.realpath(path)
-            yield from (os.path.join(path, file.path.relative_to(root)) for file in listing.files)
+            yield from (f"{folder}/{file.path.relative_to(root)}" for file in listing.files)
             for refusal in listing.refused:
-                yield Scored(path=os.path.join(path, refusal.name), detector="", error=refusal.reason)
+                yield Scored(path=f"{folder}/{refusal.name}", detector="", error=refusal.reason)
         elif os.path.lexists(path):
             yield path
         else:

@@ -42,8 +42,8 @@ def score_to(
     if heatmaps is not None:
         _make_folder(heatmaps)
         if not isinstance(scorer.fitted[scorer.chosen], DrawsHeatmaps):
-            no_maps = f"no heat maps: {scorer.chosen} judges a photo as a whole, only patch detectors say where"
-            print(f"warning: {no_maps}.", file=sys.stderr)
+            why = f"{scorer.chosen} judges a photo as a whole; only patch detectors say where"
+            print(f"warning: no heat maps: {why}.", file=sys.stderr)
     failed = 0
     write = {"table": _write_table, "csv": _write_csv, "json": _write_json}[style]
     for scored in write(stream, _rows(scorer, found, heatmaps)):

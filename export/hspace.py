@@ -31,9 +31,15 @@ class Encoded(NamedTuple):
 
 
 class HSpaceUNet(nn.Module):
-    """The encoder and the decoder of one UNet2DModel, apart."""
+    """The encoder and the decoder of one UNet2DModel, apart.
+
+    Whatever the model predicts, eps comes out: one whose config says `prediction_type: v_prediction` gives
+    v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans and Ho, "Progressive Distillation for Fast
+    Sampling of Diffusion Models", 2022, arXiv 2202.00512, Appendix D).
+    """
 
     frequencies: Tensor
+    signal: Tensor
 
     def __init__(self, unet: UNet2D) -> None:
         super().__init__()
@@ -42,6 +48,8 @@ class HSpaceUNet(nn.Module):
         # A buffer, because exporters fold the exponential of the original into other last bits, which a
         # timestep of 1000 magnifies; always fp32, because in fp16 it is off by more than the whole network.
         self.register_buffer("frequencies", time_frequencies(unet), persistent=False)
+        self.register_buffer("signal", alphas_cumprod().float(), persistent=False)
+        self.predicts_v = unet.config.get("prediction_type", "epsilon") == "v_prediction"
 
     def encode(self, sample: Tensor, timestep: Tensor) -> Encoded:
         """sample [N, 3, H, W] in [-1, 1], timestep [N] int64."""
@@ -56,7 +64,7 @@ class HSpaceUNet(nn.Module):
         return Encoded(unet.mid_block(x, emb), tuple(skips), emb)
 
     def decode(self, encoded: Encoded) -> Tensor:
-        """-> eps [N, 3, H, W] float32."""
+        """-> what the model predicts [N, 3, H, W] float32; `eps` turns it into the noise."""
         unet = self.unet
         x, skips, emb = encoded
         for block in unet.up_blocks:
@@ -65,6 +73,13 @@ class HSpaceUNet(nn.Module):
             skips = skips[:-count]
         out: Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
         return out[:, :EPS_CHANNELS].float()
+
+    def eps(self, predicted: Tensor, sample: Tensor, timestep: Tensor) -> Tensor:
+        """[N, 3, H, W] the noise in `sample` at `timestep`."""
+        if not self.predicts_v:
+            return predicted
+        signal = self.signal[timestep].view(-1, 1, 1, 1)
+        return signal.sqrt() * predicted + (1 - signal).sqrt() * sample
 
     def _sinusoids(self, timestep: Tensor) -> Tensor:
         """[N] -> [N, 2F]: sine and cosine of the timestep at every frequency."""
@@ -78,7 +93,7 @@ class PlainUNet(HSpaceUNet):
 
     def forward(self, sample: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
         encoded = self.encode(sample, timestep)
-        return self.decode(encoded), encoded.h.float()
+        return self.eps(self.decode(encoded), sample, timestep), encoded.h.float()
 
 
 class InjectedUNet(HSpaceUNet):
@@ -103,7 +118,13 @@ class InjectedUNet(HSpaceUNet):
             )
         )
         # Slices: chunk(2) would freeze the batch size in the exported graph, without an error.
-        return both[:count], both[count:], h
+        plain, changed = both[:count], both[count:]
+        return self.eps(plain, sample, timestep), self.eps(changed, sample, timestep), h
+
+
+def alphas_cumprod() -> Tensor:
+    """Share of the signal's variance [1000] float64 at each timestep: linear beta from 1e-4 to 0.02."""
+    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), dim=0)
 
 
 def time_frequencies(unet: UNet2D) -> Tensor:

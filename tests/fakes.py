@@ -110,7 +110,7 @@ def make_run(run: Path, *, chosen: str = "gabor/pooled", threshold: float = 40.0
     detectors: list[Detector] = network_free()
     run.mkdir(parents=True)
     fitted = {detector.name: detector.fit(pictures_of(photos), seed=0) for detector in detectors}
-    banks = save_banks(fitted, run / BANKS)
+    banks = save_banks(fitted, run / BANKS, {})
     result = run_result(banks, chosen=chosen, threshold=threshold)
     write_result(run, result)
     return result

@@ -1,4 +1,4 @@
-"""Trains the embedded UNet to predict the noise in drawn pictures.
+"""Trains the embedded UNet on drawn pictures.
 
     python -m export.embedded.train_unet --out checkpoints/unet64.pt --steps 2400
 
@@ -31,19 +31,10 @@ from export.embedded.training import (
     seed_everything,
     set_learning_rate,
 )
-from export.embedded.unet64 import (
-    SIZE_PX,
-    TIMESTEPS,
-    alphas_cumprod,
-    build_unet64,
-    noised,
-    silence_coarse_skips,
-)
-from export.hspace import UNet2D
+from export.embedded.unet64 import SIZE_PX, TIMESTEPS, build_unet64, noised, silence_coarse_skips
+from export.hspace import UNet2D, alphas_cumprod
 
 Pictures = npt.NDArray[np.uint8]
-
-COARSE_WEIGHT = 20.0  # the loss at high noise is then about that at low noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,25 +103,15 @@ def draw_timesteps(rng: np.random.Generator, count: int, *, low_noise_share: flo
     return torch.from_numpy(np.minimum(chosen, TIMESTEPS - 1).astype(np.int64))
 
 
-def noise_loss(model: UNet2D, images: Tensor, timesteps: Tensor, noise: Tensor, *, bf16: bool) -> Tensor:
-    """Weighted mean squared error of the predicted noise. Eq. (14), Ho et al. 2020, with `loss_weights`."""
+def v_loss(model: UNet2D, images: Tensor, timesteps: Tensor, noise: Tensor, *, bf16: bool) -> Tensor:
+    """Mean squared error of v. Salimans and Ho 2022, arXiv 2202.00512, Appendix D."""
     inputs = noised(images, noise, timesteps).contiguous(memory_format=torch.channels_last)
+    signal = alphas_cumprod()[timesteps].view(-1, 1, 1, 1).float()
     # The plain attention is faster than the flash kernel on so few tokens.
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
         (predicted,) = model(inputs, timesteps, return_dict=False)
-    error: Tensor = predicted.float() - noise
-    return (error.square().mean(dim=(1, 2, 3)) * loss_weights(timesteps)).mean()
-
-
-def loss_weights(timesteps: Tensor) -> Tensor:
-    """[N] 1 plus the factor that turns the noise's squared error into the picture's, up to a bound.
-
-    In a strongly noised picture an error of hundreds of grey levels is a tiny error of the noise. Unweighted, a
-    short training learns fine texture alone, and the middle block, which knows the coarse structure, stays
-    without any influence.
-    """
-    signal = alphas_cumprod()[timesteps]
-    return 1 + ((1 - signal) / signal).clamp(max=COARSE_WEIGHT).float()
+    error: Tensor = predicted.float() - (signal.sqrt() * noise - (1 - signal).sqrt() * images)
+    return error.square().mean()
 
 
 def train(
@@ -152,7 +133,7 @@ def train(
         count, size = (settings.small_batch, settings.small_px) if small else (settings.batch, SIZE_PX)
         images = batch_of(canvases, rng, count=count, size=size)
         timesteps = draw_timesteps(rng, count, low_noise_share=settings.low_noise_share)
-        loss = noise_loss(model, images, timesteps, torch.randn_like(images), bf16=settings.bf16)
+        loss = v_loss(model, images, timesteps, torch.randn_like(images), bf16=settings.bf16)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = learning_rate(step, steps=settings.steps, peak=settings.rate, warmup=settings.warmup)

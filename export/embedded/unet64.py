@@ -10,7 +10,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from export.hspace import UNet2D
+from export.hspace import UNet2D, alphas_cumprod
 
 SIZE_PX = 64
 TIMESTEPS = 1000
@@ -20,8 +20,11 @@ def build_unet64() -> UNet2D:
     """The network with random weights: 1.5 M parameters, 0.6 GFLOP a pass, middle block [96, 8, 8].
 
     Plain convolutions, not residual blocks, change the resolution: residual ones double the cost of a pass.
+    It predicts v. In a strongly noised picture an error of hundreds of grey levels is a tiny error of the
+    noise: a small network that predicts the noise learns fine texture alone, and its middle block, which should
+    know the coarse structure, stays without influence (less than a grey level, whatever is put into h).
     """
-    return UNet2DModel(  # type: ignore[no-untyped-call]
+    unet = UNet2DModel(  # type: ignore[no-untyped-call]
         sample_size=SIZE_PX,
         in_channels=3,
         out_channels=3,
@@ -37,6 +40,8 @@ def build_unet64() -> UNet2D:
         norm_eps=1e-5,
         resnet_time_scale_shift="scale_shift",
     )
+    unet.register_to_config(prediction_type="v_prediction")  # type: ignore[no-untyped-call]
+    return unet
 
 
 def silence_coarse_skips(unet: UNet2D) -> None:
@@ -54,11 +59,6 @@ def silence_coarse_skips(unet: UNet2D) -> None:
                 for conv in (resnet.conv1, resnet.conv_shortcut):
                     conv.weight[:, incoming:] = 0  # input channels: what comes from below, then the skip
                 incoming = resnet.conv2.out_channels
-
-
-def alphas_cumprod() -> Tensor:
-    """Share of the signal's variance [1000] float64 at each timestep: linear beta from 1e-4 to 0.02."""
-    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, TIMESTEPS, dtype=torch.float64), dim=0)
 
 
 def noised(images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

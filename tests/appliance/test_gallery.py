@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from appliance.decode import decode
 from appliance.gallery import GRID, PARENT_SIDE_PX, PER_GENERATOR, Gallery, jpeg
@@ -31,7 +33,9 @@ def gallery(tmp_path: Path) -> Gallery:
     return Gallery(tmp_path / "anomalies")
 
 
-def _offer_all(gallery: Gallery, planned: int, *, box: tuple[int, int, int, int] | None = (1, 2, 3, 4)) -> list[int]:
+def _offer_all(
+    gallery: Gallery, planned: int, *, box: tuple[int, int, int, int] | None = (1, 2, 3, 4)
+) -> list[int]:
     """Indices that were kept."""
     parents = [_photo(1), _photo(2)]
     synthetic = _anomaly(parents[0], box=box)
@@ -123,10 +127,6 @@ def test_a_jpeg_keeps_colours_and_size(seed: int, size: tuple[int, int]) -> None
 
 def decode_any(data: bytes) -> np.ndarray:
     """The intake refuses pictures of a few pixels; these are read directly."""
-    import io
-
-    from PIL import Image
-
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 

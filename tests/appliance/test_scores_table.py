@@ -41,9 +41,27 @@ def test_each_score_has_a_line(tmp_path: Path) -> None:
     assert tuple(rows[0]) == COLUMNS
     assert [tuple(row.values()) for row in rows] == [
         ("one", "0", "a.png", "good", "", "", "ab" * 6, "1.5"),
-        ("one", "0", "anomalies/perlin/000.jpg", "anomaly", "perlin", "0.2500", f"{'cd' * 6}|{'ef' * 6}", "2.5"),
+        (
+            "one",
+            "0",
+            "anomalies/perlin/000.jpg",
+            "anomaly",
+            "perlin",
+            "0.2500",
+            f"{'cd' * 6}|{'ef' * 6}",
+            "2.5",
+        ),
         ("two", "0", "a.png", "good", "", "", "ab" * 6, "3.5"),
-        ("two", "0", "anomalies/perlin/000.jpg", "anomaly", "perlin", "0.2500", f"{'cd' * 6}|{'ef' * 6}", "4.5"),
+        (
+            "two",
+            "0",
+            "anomalies/perlin/000.jpg",
+            "anomaly",
+            "perlin",
+            "0.2500",
+            f"{'cd' * 6}|{'ef' * 6}",
+            "4.5",
+        ),
     ]
 
 
@@ -92,8 +110,13 @@ def test_the_table_is_enough_to_check_an_auroc(tmp_path: Path) -> None:
     ]
     write_scores(tmp_path / "s.csv", [ScoreBlock(fold="0", labels=labels, scores=scores)], ["one"])
     rows = _read(tmp_path / "s.csv")
-    read = {kind: [float(row["score"]) for row in rows if row["kind"] == kind] for kind in ("anomaly", "round_trip")}
-    assert auroc(np.array(read["anomaly"]), np.array(read["round_trip"])) == auroc(scores[0, 1::2], scores[0, ::2])
+    read = {
+        kind: [float(row["score"]) for row in rows if row["kind"] == kind]
+        for kind in ("anomaly", "round_trip")
+    }
+    assert auroc(np.array(read["anomaly"]), np.array(read["round_trip"])) == auroc(
+        scores[0, 1::2], scores[0, ::2]
+    )
 
 
 def test_names_with_commas_quotes_and_breaks_are_kept(tmp_path: Path) -> None:

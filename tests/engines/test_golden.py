@@ -54,9 +54,7 @@ def _keys(folder: Path, graph: str) -> list[str]:
 def test_another_output_is_found(folder: Path, factor: float) -> None:
     """Values beyond the tolerance are an EngineError with the difference, the tolerance and a remedy."""
     change_golden(folder, OUTPUT, factor * golden_array(folder, OUTPUT))
-    with pytest.raises(
-        EngineError, match=r"embedding differs .* by [0-9.e-]+, allowed is about"
-    ) as error:
+    with pytest.raises(EngineError, match=r"embedding differs .* by [0-9.e-]+, allowed is about") as error:
         _check(folder)
     assert str(folder) in str(error.value)
     assert "engines.device to cpu" in str(error.value)

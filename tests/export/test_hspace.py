@@ -16,7 +16,7 @@ from diffusers import UNet2DModel  # noqa: E402
 from engines.manifest import Manifest, check_files, load_manifest, subsample  # noqa: E402
 from export.embedded.training import fp16_rounded  # noqa: E402
 from export.graphs import run_onnx, run_torch  # noqa: E402
-from export.hspace import Encoded, InjectedUNet, PlainUNet, h_shape  # noqa: E402
+from export.hspace import Encoded, InjectedUNet, PlainUNet, alphas_cumprod, h_shape  # noqa: E402
 from export.provenance import Provenance  # noqa: E402
 from export.unet_engine import GRAPHS, OUTPUTS, WEIGHTS_FILE, save_unet_engine, unet_inputs  # noqa: E402
 
@@ -68,6 +68,23 @@ def test_plain_is_the_model_itself(unet: UNet2DModel) -> None:
         expected = unet(torch.from_numpy(inputs["sample"]), torch.from_numpy(inputs["timestep"])).sample
     np.testing.assert_allclose(found["eps"], expected.numpy(), atol=1e-5)
     assert found["h"].shape == (2, *h_shape(unet, 16))
+
+
+def test_a_model_of_v_gives_eps() -> None:
+    """From the exact v of a noised picture the wrapper's eps is the very noise."""
+    unet = small_unet()
+    unet.register_to_config(prediction_type="v_prediction")
+    wrapper = PlainUNet(unet)
+    generator = torch.Generator().manual_seed(0)
+    image, noise = (
+        torch.randn(2, 3, 16, 16, generator=generator),
+        torch.randn(2, 3, 16, 16, generator=generator),
+    )
+    timestep = torch.tensor([37, 812])
+    signal = alphas_cumprod()[timestep].view(-1, 1, 1, 1).float()
+    sample = signal.sqrt() * image + (1 - signal).sqrt() * noise
+    v = signal.sqrt() * noise - (1 - signal).sqrt() * image
+    np.testing.assert_allclose(wrapper.eps(v, sample, timestep).numpy(), noise.numpy(), atol=1e-5)
 
 
 def test_learned_variance_is_dropped() -> None:
