@@ -29,6 +29,7 @@ from engines.errors import EngineError
 from engines.packs import load_installed
 from engines.unet import OnnxUNet
 
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 UNITS_PER_DIFFUSION = 2.0  # of progress: what an anomaly of a UNet costs beside being scored
 
 
@@ -47,6 +48,16 @@ class Engines:
         """Where the models run: `cuda` only if all of them do."""
         devices = {self.unet.device, *(encoder.device for encoder in self.encoders)}
         return devices.pop() if len(devices) == 1 else "cpu"
+
+    @property
+    def fallback(self) -> str | None:
+        """A sentence where this box has a GPU, may use it, and does not: never silently."""
+        if self.device != "cpu" or self.settings.device == "cpu" or not NVIDIA_DRIVER.exists():
+            return None
+        return (
+            "This box has an NVIDIA GPU and the models run on the CPU. Install the gpu extra in place of "
+            "cpu, or set engines.device to cpu if that is meant."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +122,12 @@ def make_plan(
         intake=intake,
         photos=photos,
         held_out=held_out,
-        warnings=(*intake.warnings, *engines.problems, *problems),
+        warnings=(*_fallback(engines), *intake.warnings, *engines.problems, *problems),
     )
+
+
+def _fallback(engines: Engines) -> tuple[str, ...]:
+    return () if engines.fallback is None else (engines.fallback,)
 
 
 def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines:

@@ -52,7 +52,7 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
         "generators": _generators(plan, outcome, stages),
         "support": _support(plan),
         "refused": [_without_none(dataclasses.asdict(refusal)) for refusal in plan.intake.refused],
-        "warnings": list(plan.warnings),
+        "warnings": [_printable(warning) for warning in plan.warnings],
         "stages": list(stages),
         "software": _software(plan),
     }
@@ -136,7 +136,7 @@ def _software(plan: Plan) -> dict[str, Any]:
         "engines": _engine_rows(engines),
         "device": engines.device,
         "device_asked": engines.settings.device,
-        "fallback": None,
+        "fallback": engines.fallback,
         "threads": engines.threads,
         "seed": plan.station.seed,
         "settings": plan.station.model_dump(mode="json"),

@@ -83,7 +83,8 @@ def writing(out: Path) -> Iterator[Path]:
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write result.json and make sure that it is on the disk. NaN is refused: JSON has none."""
     text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-    with (folder / RESULT).open("w", encoding="utf-8") as file:
+    # A path of the settings may hold bytes that are not UTF-8: Python's escape of them is also JSON's.
+    with (folder / RESULT).open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())

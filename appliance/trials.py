@@ -186,7 +186,7 @@ class _FoldRun:
         """The untouched photos of the evaluation part, in its order."""
         labels = [Label.of_good_photo(photo) for photo in self._evaluation]
         with self._workshop.clock.stage("score good photos"):
-            self._normal_scores = self._score(pictures, labels)
+            self._normal_scores = self._keep(self._jury.score(pictures), labels)
 
     def score_synthetic(self, workload: Workload, count: int, *, seed: int) -> None:
         """`count` anomalies of one generator and their round trips, a batch at a time."""
@@ -197,9 +197,8 @@ class _FoldRun:
         scores: list[Scores] = []
         while batch := self._next_batch(stream, workload):
             batch_labels = [self._label(synthetic, workload, index + i) for i, synthetic in _numbered(batch)]
-            pictures = Pictures([synthetic.pixels for synthetic in batch], aspect=self._aspect)
             with self._workshop.clock.stage("score synthetic pictures"):
-                scores.append(self._score(pictures, batch_labels))
+                scores.append(self._keep(self._scores_of(batch), batch_labels))
             index += sum(label.kind == "anomaly" for label in batch_labels)
             labels += batch_labels
             self._workshop.progress.advance(workload.units * len(batch) / 2)
@@ -209,8 +208,21 @@ class _FoldRun:
             _trial(workload.name, self._number, labels, made, self._normal_scores, normals)
         )
 
-    def _score(self, pictures: Pictures, labels: Sequence[Label]) -> Scores:
-        scores = self._jury.score(pictures)
+    def _scores_of(self, batch: Sequence[Synthetic]) -> Scores:
+        """[C, N]. A round trip that left its photo as it was has that photo's scores: they are known."""
+        seen = np.array([synthetic.parents[0] for synthetic in batch])
+        is_new = np.array([not self._is_untouched(synthetic) for synthetic in batch])
+        scores = self._normal_scores[:, seen]
+        if is_new.any():
+            changed = [synthetic.pixels for synthetic, new in zip(batch, is_new, strict=True) if new]
+            scores[:, is_new] = self._jury.score(Pictures(changed, aspect=self._aspect))
+        return scores
+
+    def _is_untouched(self, synthetic: Synthetic) -> bool:
+        photo = self._evaluation[synthetic.parents[0]]
+        return synthetic.strength == 0 and np.array_equal(synthetic.pixels, photo.pixels)
+
+    def _keep(self, scores: Scores, labels: Sequence[Label]) -> Scores:
         self._record.blocks.append(ScoreBlock(fold=str(self._number), labels=labels, scores=scores))
         return scores
 

@@ -153,7 +153,7 @@ def without_times(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tree(folder: Path) -> dict[bytes, bytes | None]:
-    """All that lies below `folder`, hidden or not: name -> contents, of folders None and of links the target."""
+    """All below `folder`, hidden or not: name -> contents; of a folder None, of a link its target."""
     found: dict[bytes, bytes | None] = {}
     for path in sorted(folder.rglob("*")):
         name = os.fsencode(path.relative_to(folder))

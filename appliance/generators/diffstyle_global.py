@@ -6,6 +6,7 @@ arXiv 2310.10461, Sec. 3.1 and 3.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from appliance.diffusion import Interpolation, inject, invert, regenerate, respaced
 from appliance.errors import ConfigurationError
 from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
-from appliance.generators.parents import halves, pairs_between
+from appliance.generators.parents import halves
 from appliance.generators.protocol import Synthetic
 from appliance.generators.window import INSISTING_LEVELS
 from appliance.photo import Photo
@@ -64,16 +65,20 @@ class DiffStyleGlobal:
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
     ) -> Iterator[Synthetic]:
-        """`count` style x content pairs, and one round trip of every style photo."""
-        styles, contents = halves(photos, rng)
-        pairs = pairs_between(photos, styles, contents, count, rng)
+        """The cross product of as many styles as contents, and one round trip of every style photo.
+
+        `count` pairs, or as many as the photos give: the same pair again would be the same picture.
+        """
+        side = math.ceil(math.sqrt(count))
+        styles, contents = (rng.permutation(half)[:side].tolist() for half in halves(photos, rng))
+        pairs = [(style, content) for style in styles for content in contents][:count]
         seen = sorted({style for style, _ in pairs})
         self._invert(photos[i] for i in sorted({i for pair in pairs for i in pair}))
         self._regenerate([photos[i] for i in seen])
         for i in seen:
             pixels = _enlarged(self._regenerated[photos[i].sha256], photos[i])
             yield Synthetic(pixels=pixels, strength=0.0, parents=(i,))
-        for rows in batches(range(count)):
+        for rows in batches(range(len(pairs))):
             chunk = [pairs[k] for k in rows]
             for (style, content), levels in zip(chunk, self._injected(photos, chunk), strict=True):
                 levels = _told_apart(levels, self._regenerated[photos[style].sha256])

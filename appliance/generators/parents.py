@@ -19,33 +19,12 @@ def graded_strengths(count: int, rng: np.random.Generator) -> npt.NDArray[np.flo
 def parent_pairs(photos: Sequence[Photo], count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """`count` pairs (seen, donor) of photos of different parts, each photo in each role about equally often.
 
-    ImagesError if the photos show one part only.
-    """
-    return pairs_between(photos, range(len(photos)), range(len(photos)), count, rng)
-
-
-def halves(photos: Sequence[Photo], rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """The photos' indices in two disjoint halves that share no part. ImagesError if all show one part."""
-    parts = rng.permutation(np.unique([photo.part for photo in photos]))
-    first = set(parts[: (len(parts) + 1) // 2].tolist())
-    style = [i for i, photo in enumerate(photos) if photo.part in first]
-    content = [i for i, photo in enumerate(photos) if photo.part not in first]
-    _require_two_parts(photos)
-    return style, content
-
-
-def pairs_between(
-    photos: Sequence[Photo],
-    seen: Sequence[int],
-    donors: Sequence[int],
-    count: int,
-    rng: np.random.Generator,
-) -> list[tuple[int, int]]:
-    """`count` pairs of the cross product `seen` x `donors`, as evenly as possible: no pair twice before every
-    pair once, and of the fresh pairs those whose photos were used least; ties are drawn.
+    No pair comes twice before every pair came once; of the fresh pairs those whose photos were used least
+    come first, ties are drawn. ImagesError if the photos show one part only.
     """
     _require_two_parts(photos)
-    allowed = [(s, d) for s in seen for d in donors if photos[s].part != photos[d].part]
+    indices = range(len(photos))
+    allowed = [(s, d) for s in indices for d in indices if photos[s].part != photos[d].part]
     pairs = np.array(allowed, dtype=np.int64)[rng.permutation(len(allowed))]
     used = np.zeros(len(pairs), dtype=np.int64)
     as_seen, as_donor = (np.zeros(len(photos), dtype=np.int64) for _ in range(2))
@@ -59,6 +38,16 @@ def pairs_between(
         as_donor[d] += 1
         chosen.append((s, d))
     return chosen
+
+
+def halves(photos: Sequence[Photo], rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """The photos' indices in two disjoint halves that share no part. ImagesError if all show one part."""
+    parts = rng.permutation(np.unique([photo.part for photo in photos]))
+    first = set(parts[: (len(parts) + 1) // 2].tolist())
+    style = [i for i, photo in enumerate(photos) if photo.part in first]
+    content = [i for i, photo in enumerate(photos) if photo.part not in first]
+    _require_two_parts(photos)
+    return style, content
 
 
 def _require_two_parts(photos: Sequence[Photo]) -> None:

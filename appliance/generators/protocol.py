@@ -30,7 +30,8 @@ class Generator(Protocol):
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
     ) -> Iterator[Synthetic]:
-        """`count` anomalies and the round trips of their seen photos, in any order, one by one.
+        """`count` anomalies, or fewer where the photos give no more different ones, and the round trips of
+        their seen photos, in any order, one by one.
 
         All pixels come from `photos`, which are the evaluation part of one fold. Strengths are graded: spread
         evenly over the generator's range.

@@ -21,8 +21,9 @@ def build_unet64() -> UNet2D:
 
     Plain convolutions, not residual blocks, change the resolution: residual ones double the cost of a pass.
     It predicts v. In a strongly noised picture an error of hundreds of grey levels is a tiny error of the
-    noise: a small network that predicts the noise learns fine texture alone, and its middle block, which should
-    know the coarse structure, stays without influence (less than a grey level, whatever is put into h).
+    noise: a small network that predicts the noise learns fine texture alone, and its middle block, which
+    should know the coarse structure, stays without influence (less than a grey level, whatever is put into
+    h).
     """
     unet = UNet2DModel(  # type: ignore[no-untyped-call]
         sample_size=SIZE_PX,

@@ -54,10 +54,12 @@ def test_a_run_appears_when_it_is_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("a fault"), KeyboardInterrupt(), GoodpartsError("a fault")])
 def test_a_run_that_fails_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     """Neither the folder nor a draft stays, and the error passes unchanged."""
-    with pytest.raises(type(error)) as raised:
-        with writing(tmp_path / "run") as draft:
-            _fill(draft, "x")
-            raise error
+    with (
+        pytest.raises(type(error)) as raised,
+        writing(tmp_path / "run") as draft,
+    ):
+        _fill(draft, "x")
+        raise error
     assert raised.value is error
     assert list(tmp_path.iterdir()) == []
 
@@ -66,10 +68,12 @@ def test_a_run_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
     """What was to be replaced stays until everything new is written."""
     out = tmp_path / "run"
     _write_run(out)
-    with pytest.raises(RuntimeError):
-        with writing(out) as draft:
-            _fill(draft, "second")
-            raise RuntimeError("a fault")
+    with (
+        pytest.raises(RuntimeError),
+        writing(out) as draft,
+    ):
+        _fill(draft, "second")
+        raise RuntimeError("a fault")
     assert (out / RESULT).read_text() == "first"
     assert sorted(path.name for path in out.iterdir()) == sorted(ENTRIES)
 
@@ -101,7 +105,7 @@ def test_a_link_in_place_of_an_entry_is_not_followed(tmp_path: Path) -> None:
 def test_a_replaced_run_is_a_run_again_with_the_last_move(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old result goes first and the new one comes last: never a result beside other files than its own."""
+    """The old result goes first and the new one comes last: no result ever lies beside other files."""
     out, seen = tmp_path / "run", []
     _write_run(out)
     rename = Path.rename
@@ -130,10 +134,12 @@ def test_a_folder_that_exists_is_filled_from_inside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, code: int) -> None:
     """Whatever was being written, the message is about the disk, not about the file."""
-    with pytest.raises(GoodpartsError, match=r"run: the disk is full; nothing was kept\. Free some") as error:
-        with writing(tmp_path / "run") as draft:
-            _fill(draft, "x")
-            raise OSError(code, os.strerror(code), str(draft / SCORES))
+    with (
+        pytest.raises(GoodpartsError, match=r"run: the disk is full; nothing was kept\. Free some") as error,
+        writing(tmp_path / "run") as draft,
+    ):
+        _fill(draft, "x")
+        raise OSError(code, os.strerror(code), str(draft / SCORES))
     assert error.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -155,9 +161,11 @@ def test_a_disk_that_fills_up_at_the_last_move_is_told(
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     """A parent that is a file, for one: the block is never entered."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(GoodpartsError, match=r"file/run: cannot be written: .+ Check") as error:
-        with writing(tmp_path / "file" / "run"):
-            pytest.fail("work began without a place for its result")
+    with (
+        pytest.raises(GoodpartsError, match=r"file/run: cannot be written: .+ Check") as error,
+        writing(tmp_path / "file" / "run"),
+    ):
+        pytest.fail("work began without a place for its result")
     assert error.value.exit_code == 1
 
 
@@ -203,6 +211,14 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_result(tmp_path) == result
     assert (tmp_path / RESULT).read_text("utf-8").endswith("}\n")
     assert "歯" in (tmp_path / RESULT).read_text("utf-8")
+
+
+def test_a_path_of_any_bytes_survives_in_a_result(tmp_path: Path) -> None:
+    """The file is UTF-8 for everyone, and `score` finds the same path in it."""
+    path = os.fsdecode(b"/models/caf\xe9.onnx")
+    write_result(tmp_path, {**sample_result(), "path": path})
+    assert read_result(tmp_path)["path"] == path
+    assert "caf\\udce9" in (tmp_path / RESULT).read_bytes().decode("utf-8")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -30,9 +30,11 @@ def test_times_of_one_name_add_up(clock: StageClock) -> None:
 
 def test_a_stage_that_fails_counts(clock: StageClock) -> None:
     """Its time is kept and its error passes."""
-    with pytest.raises(RuntimeError):
-        with clock.stage("fit"):
-            raise RuntimeError("a fault")
+    with (
+        pytest.raises(RuntimeError),
+        clock.stage("fit"),
+    ):
+        raise RuntimeError("a fault")
     assert [(row["name"], row["seconds"]) for row in clock.rows()] == [("fit", 1.0)]
 
 

@@ -1,0 +1,186 @@
+"""appliance/result.py: what a calibration found, as its schema promises it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+import appliance
+from appliance.agreement import Agreement
+from appliance.decision import CandidateResult, Decision, GeneratorScore
+from appliance.generators import GENERATORS
+from appliance.intake import Intake, Refusal
+from appliance.photo import Photo
+from appliance.plan import Engines, Plan
+from appliance.result import Outcome, result_of
+from appliance.run_folder import write_result
+from appliance.settings import EnginesSettings, default_settings
+from appliance.threshold import ThresholdOptions, threshold_cross_fitted
+from appliance.trials import Workload
+from tests.fakes import FakeDetector, FakeGenerator, photos_of
+
+SCHEMA = json.loads((Path(appliance.__file__).parent / "result.schema.json").read_text("utf-8"))
+STAGES = [
+    {"name": "read photos", "seconds": 1.25, "peak_mib": 80.0},
+    {"name": "generate perlin", "seconds": 3.5, "peak_mib": 90.0},
+]
+NAMES = ("best", "second", "broken/late", "broken/early")
+
+
+def _plan(**changes: Any) -> Plan:
+    photos = photos_of(12)
+    spec = SimpleNamespace(sha256="e" * 64, pack="embedded")
+    manifest = SimpleNamespace(name="unet64", pack="embedded")
+    intake = Intake(
+        photos=tuple(photos),
+        refused=(
+            Refusal(name="a.png", reason="the file ends too early", code="truncated"),
+            Refusal(name="caf\\xe9.png", reason="not an image", code="not_an_image", name_b64="Y2Fm6S5wbmc="),
+        ),
+        warnings=(),
+        unused=("z.png",),
+    )
+    fields: dict[str, Any] = {
+        "images": Path("/srv/good"),
+        "station": default_settings().station(),
+        "engines": Engines(
+            unet=SimpleNamespace(manifest=manifest, sha256="f" * 64, device="cpu"),
+            encoders=(SimpleNamespace(name="enc", spec=spec, device="cpu"),),
+            problems=(),
+            settings=EnginesSettings(),
+            threads=2,
+        ),
+        "detectors": tuple(FakeDetector(name) for name in NAMES),
+        "workloads": (Workload(generator=FakeGenerator("perlin"), count=48),),
+        "intake": intake,
+        "photos": tuple(photos[:10]),
+        "held_out": tuple(photos[10:]),
+        "warnings": ("few photos",),
+    }
+    return Plan(**{**fields, **changes})
+
+
+def _candidate(name: str, rank: int) -> CandidateResult:
+    return CandidateResult(
+        name=name,
+        auroc=0.9 / rank,
+        auroc_low=0.8 / rank,
+        auroc_high=0.95 / rank,
+        per_generator={"perlin": GeneratorScore(auroc=0.95, auroc_round_trip=0.9)},
+        mean_rank=float(rank),
+        p_best=1 / 3,
+        rank=rank,
+        leader_ahead=None if rank == 1 else 0.97,
+    )
+
+
+def _outcome() -> Outcome:
+    decision = Decision(
+        outcome="chosen",
+        chosen="best",
+        reason="It is better.",
+        next_steps=("Score a few parts.",),
+        candidates=tuple(_candidate(name, i + 1) for i, name in enumerate(NAMES[:3])),
+        agreement=Agreement(w=0.8, p_value=0.01, smallest_p=0.001),
+    )
+    return Outcome(
+        decision=decision,
+        threshold=threshold_cross_fitted(np.arange(10.0), np.arange(10), ThresholdOptions()),
+        failures={
+            "broken/early": "could not be fitted: RuntimeError: no such luck",
+            "broken/late": "could not be saved: OSError: no",
+        },
+        counts={"perlin": (48, 47)},
+        latencies_ms={"best": 1.5, "second": 2.5},
+        banks={"best": "best", "second": "second"},
+    )
+
+
+def test_the_result_fits_its_schema(tmp_path: Path) -> None:
+    """As it is written, with everything that can be absent absent and present."""
+    result = result_of(_plan(), _outcome(), STAGES)
+    write_result(tmp_path, result)
+    read = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    jsonschema.validate(read, SCHEMA, format_checker=jsonschema.FormatChecker())
+    assert read == json.loads(json.dumps(result))
+
+
+def test_candidates_come_by_rank_and_the_failed_last() -> None:
+    """One that failed before the decision has no figures, one that failed later keeps them; both say why."""
+    rows = result_of(_plan(), _outcome(), STAGES)["candidates"]
+    assert [row["name"] for row in rows] == list(NAMES)
+    assert [row["rank"] for row in rows] == [1, 2, 3, None]
+    assert [row["bank"] for row in rows] == ["best", "second", None, None]
+    assert [row["latency_ms"] for row in rows] == [1.5, 2.5, None, None]
+    assert [row["error"] is None for row in rows] == [True, True, False, False]
+    assert rows[2]["auroc"] == 0.3 and rows[3]["auroc"] is None
+    assert rows[0]["p_best"] == 0.333333
+    assert {tuple(sorted(set(row) - {"leader_ahead"})) for row in rows} == {
+        tuple(sorted(set(rows[0]) - {"leader_ahead"}))
+    }
+
+
+def test_every_photo_has_its_role() -> None:
+    """Those that choose, those held out, those beyond the maximum; and the refused with the reason."""
+    result = result_of(_plan(), _outcome(), STAGES)
+    roles = [row["role"] for row in result["support"]]
+    assert roles == ["selection"] * 10 + ["held_out"] * 2 + ["unused"]
+    assert result["support"][-1] == {"file": "z.png", "role": "unused"}
+    assert [row["name"] for row in result["refused"]] == ["a.png", "caf\\xe9.png"]
+    assert "name_b64" not in result["refused"][0]
+    assert result["refused"][1]["name_b64"] == "Y2Fm6S5wbmc="
+
+
+def test_a_photos_name_in_bytes_is_kept() -> None:
+    """Where its text had to escape some."""
+    photo = photos_of(1)[0]
+    odd = Photo(
+        name="caf\\xe9.png", sha256=photo.sha256, pixels=photo.pixels, part=0, name_b64="Y2Fm6S5wbmc="
+    )
+    intake = Intake(photos=(odd,), refused=(), warnings=(), unused=())
+    (row,) = result_of(_plan(intake=intake), _outcome(), STAGES)["support"]
+    assert row["name_b64"] == "Y2Fm6S5wbmc="
+
+
+def test_generators_are_what_they_made() -> None:
+    """Counts as made and not as planned, seconds of their stage, settings as used."""
+    (row,) = result_of(_plan(), _outcome(), STAGES)["generators"]
+    assert (row["name"], row["count"], row["round_trips"], row["seconds"]) == ("perlin", 48, 47, 3.5)
+    assert row["weight"] == 1.0 and row["settings"]["enabled"] is True
+    assert row["name"] in GENERATORS
+
+
+def test_a_run_can_be_repeated_from_its_result() -> None:
+    """Seed, settings, threads, device and the hash of every engine."""
+    software = result_of(_plan(), _outcome(), STAGES)["software"]
+    assert (software["seed"], software["threads"], software["device"]) == (0, 2, "cpu")
+    assert [(e["name"], e["kind"], e["sha256"][0]) for e in software["engines"]] == [
+        ("unet64", "unet", "f"),
+        ("enc", "encoder", "e"),
+    ]
+    assert software["settings"] == default_settings().station().model_dump(mode="json")
+
+
+def test_runs_have_ids_of_their_own() -> None:
+    """Also two of one second; the rest of two results is the same but for the time."""
+    one, other = (result_of(_plan(), _outcome(), STAGES) for _ in range(2))
+    assert one["run_id"] != other["run_id"]
+    for key in one.keys() - {"run_id", "created"}:
+        assert one[key] == other[key]
+
+
+@pytest.mark.parametrize("raw", [b"/srv/caf\xe9", "/srv/Zähne".encode()])
+def test_paths_of_any_bytes_are_printable(tmp_path: Path, raw: bytes) -> None:
+    """Where photos lay and what was warned of can be shown anywhere."""
+    path = os.fsdecode(raw)
+    result = result_of(_plan(images=Path(path), warnings=(f"{path}: odd",)), _outcome(), STAGES)
+    for text in (result["images"], *result["warnings"]):
+        assert text.encode("utf-8")
+    assert result["images"] == raw.decode("utf-8", "backslashreplace").replace("\\xe9", "\\udce9")
