@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _guarded(options.command, options)
     finally:
+        _drop_unwritable()
         for number in STOPPING:
             signal.signal(number, previous[number])
 
@@ -60,9 +61,7 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         print("goodparts: interrupted; nothing half-written is left.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away, as `| head` does: no fault. What is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0  # the reader of our output went away, as `| head` does: no fault
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"goodparts: {where}{error.strerror or error}. Check the disk and the rights.", file=sys.stderr)
@@ -315,6 +314,15 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _drop_unwritable() -> None:
+    """What nobody can be told any more goes nowhere: Python would make the exit code 120 of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _make_output_safe() -> None:

@@ -158,7 +158,9 @@ def run_trials(
         run.score_good(support.take(fold.evaluation))
         for workload in workloads:
             workshop.progress.step(f"{heading}: {workload.name}")
-            run.score_synthetic(workload, workload.share(number, len(folds)), seed=seed)
+            count = workload.share(number, len(folds))
+            if count > 0:  # with fewer anomalies than folds the last folds have none
+                run.score_synthetic(workload, count, seed=seed)
     return record
 
 

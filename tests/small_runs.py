@@ -111,10 +111,12 @@ def start(
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start a command as a process of its own."""
+    # A buffered stream fails later than an unbuffered one: as on the box, whatever this environment sets.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     path = os.pathsep.join([str(ROOT), *((env or {}).get("PYTHONPATH", "").split(os.pathsep))])
     return subprocess.Popen(
         [*command, *map(os.fspath, arguments)],
-        env={**os.environ, **(env or {}), "PYTHONPATH": path.rstrip(os.pathsep)},
+        env={**usual, **(env or {}), "PYTHONPATH": path.rstrip(os.pathsep)},
         stdout=stdout,
         stderr=stderr,
         text=True,

@@ -338,12 +338,31 @@ def test_a_run_that_is_interrupted_leaves_nothing(good_photos: Path, here: Path,
     """Ctrl-C, a stopped service, a closed terminal; also when the key is hit again and again."""
     process = _long_calibration(good_photos, here)
     before = {path.name for path in here.iterdir() if "unfinished" not in path.name}
-    for _ in range(3):
+    while list(here.glob(".run-unfinished-*")):
         process.send_signal(number)
+        time.sleep(0.01)
     said = finish(process)
     assert said.code == 130 and said.out == "" and "Traceback" not in said.err, said
     assert said.err.endswith("goodparts: interrupted; nothing half-written is left.\n")
     assert {path.name for path in here.iterdir()} == before
+
+
+def test_an_impatient_second_interrupt_does_not_break_the_cleaning_up(
+    light_run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C once more while the unfinished folder is being removed: it is removed all the same."""
+    remove = shutil.rmtree
+
+    def hit(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def hit_and_remove(*arguments: Any, **options: Any) -> None:
+        hit()
+        remove(*arguments, **options)
+
+    monkeypatch.setattr(calibrate_module, "write_scores", hit)
+    monkeypatch.setattr(run_folder.shutil, "rmtree", hit_and_remove)
+    assert "goodparts: interrupted" in refused_calibration(here, light_run.images, code=130)
 
 
 def test_a_killed_run_leaves_nothing_under_its_name(good_photos: Path, here: Path) -> None:
