@@ -408,6 +408,17 @@ def test_closed_streams_do_no_harm(light_run: Run) -> None:
     assert finish(start(*arguments, command=("sh", "-c", '"$@" >&- 2>&-', "sh", *PYTHON))).code == 0
 
 
+def test_too_little_memory_is_told(light_run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings that lower the need, no traceback, and nothing left."""
+
+    def starved(*arguments: Any, **options: Any) -> None:
+        np.empty(1 << 60, np.uint8)
+
+    monkeypatch.setattr(calibrate_module, "run_trials", starved)
+    said = refused_calibration(here, light_run.images, code=1)
+    assert "goodparts: the memory does not suffice." in said and "intake.working_px" in said
+
+
 # Scoring with what is not a run, or not any more
 
 

@@ -41,9 +41,11 @@ def _plan(images: Path, station: StationSettings, *, clock: StageClock | None = 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     """Engines that are not asked for anything here."""
+    encoder = FakeEncoder()
+    encoder.device = "cpu"
     found = Engines(
         unet=SimpleNamespace(size_px=64, device="cpu"),
-        encoders=(FakeEncoder(),),
+        encoders=(encoder,),
         problems=("engine left out: a fault",),
         settings=ENGINES,
         threads=1,
@@ -165,6 +167,28 @@ def test_the_device_is_cuda_only_if_all_of_it_is(devices: tuple[str, str], said:
     unet, encoder = (SimpleNamespace(device=device) for device in devices)
     engines = Engines(unet=unet, encoders=(encoder,), problems=(), settings=ENGINES, threads=1)
     assert engines.device == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "has_gpu", "tells"),
+    [
+        ("auto", "cpu", True, True),
+        ("auto", "cpu", False, False),
+        ("auto", "cuda", True, False),
+        ("cpu", "cpu", True, False),
+    ],
+)
+def test_a_gpu_that_is_not_used_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, used: str, has_gpu: bool, tells: bool
+) -> None:
+    """Only where there is one, it may be used, and it is not."""
+    driver = tmp_path / "version"
+    if has_gpu:
+        driver.write_text("driver")
+    monkeypatch.setattr(plan_module, "NVIDIA_DRIVER", driver)
+    settings, model = EnginesSettings(device=asked), SimpleNamespace(device=used)
+    engines = Engines(unet=model, encoders=(model,), problems=(), settings=settings, threads=1)
+    assert (engines.fallback is not None) == tells
 
 
 def test_parts_are_numbered_as_the_photos(images: Path, engines: Engines) -> None:

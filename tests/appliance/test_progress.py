@@ -135,7 +135,8 @@ def test_a_message_stays(clock: Clock) -> None:
     st.lists(
         st.one_of(
             st.tuples(st.just("total"), st.floats(0, 1e6)), st.tuples(st.just("advance"), st.floats(0, 1e6))
-        )
+        ),
+        max_size=12,
     )
 )
 def test_it_never_claims_more_than_everything(calls: list[tuple[str, float]]) -> None:
