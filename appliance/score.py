@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,4 +172,7 @@ def _own_encoder(
 
 def _intake_options(settings: Mapping[str, Any]) -> IntakeOptions:
     region = settings["region"]
-    return IntakeOptions(**settings["intake"], region=None if region is None else tuple(region))
+    # A later release may have written keys that this one does not know.
+    known = {field.name for field in fields(IntakeOptions)} & settings["intake"].keys()
+    intake = {name: settings["intake"][name] for name in known}
+    return IntakeOptions(**intake, region=None if region is None else tuple(region))

@@ -344,6 +344,16 @@ def test_what_calibration_left_out_of_a_folder_scoring_leaves_out(light_run: Run
     assert len(csv_rows(goodparts(*score, tmp_path / "new" / "part_mask.png"))) == 1
 
 
+def test_keys_of_a_later_release_do_not_disturb(light_run: Run, tmp_path: Path) -> None:
+    """Within a schema version a result only gains keys, at any depth: this release scores all the same."""
+    photo = next(light_run.images.iterdir())
+    run = tmp_path / "run"
+    shutil.copytree(light_run.folder, run)
+    (run / "result.json").write_text(json.dumps(_with_new_keys(light_run.result)), encoding="utf-8")
+    said = goodparts("score", "--result", run, "--images", photo, "--all", "--format", "csv")
+    assert said.code == 0 and csv_rows(said)[0]["score"] == _scores(light_run, photo)[str(photo)]
+
+
 def test_scoring_starts_without_settings_and_report(light_run: Run) -> None:
     """What makes a start slow is not imported; neither is anything of PyTorch."""
     script = (
@@ -455,6 +465,14 @@ def _with_choice(run: Run, tmp_path: Path, chosen: str) -> Path:
     shutil.copytree(run.folder, folder)
     (folder / "result.json").write_text(json.dumps({**run.result, "chosen": chosen}), encoding="utf-8")
     return folder
+
+
+def _with_new_keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_new_keys(item) for item in value]
+    if isinstance(value, dict):
+        return {**{key: _with_new_keys(item) for key, item in value.items()}, "of_a_later_release": 1}
+    return value
 
 
 def _install_plugin(site: Path) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from appliance.calibrate import run_plan
-from appliance.demo.defects import draw_set
+from appliance.demo.defects import DrawnSet, draw_set
 from appliance.label_check import LabelCheck, check_with_labels
 from appliance.pictures import Pixels
 from appliance.plan import make_plan
@@ -22,26 +23,31 @@ from appliance.summary import summary
 
 PARTS = "parts"  # the drawn photos, kept in the run folder for looking at and for `goodparts score`
 CHECK = "labels.json"
-GOOD, GOOD_TEST, DEFECTIVE = 48, 48, 48
 
 
-def run_demo(out: Path, *, seed: int, progress: Progress) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSize:
+    """How much is drawn and made: a first look need not take minutes."""
+
+    good: int = 40  # parts to calibrate on
+    test: int = 40  # others that are good, and as many defective ones, to check the choice with
+    style_pairs: int = 36  # DiffStyle over whole photos
+    anomalies: int = 24  # of each other generator
+    steps: int = 25  # of the diffusion
+
+
+def run_demo(out: Path, *, seed: int, progress: Progress, size: DemoSize | None = None) -> str:
     """Draw, calibrate, check with labels; writes the run folder `out` and returns what the terminal shows."""
+    size = size or DemoSize()
     clock = StageClock()
     with writing(out) as draft:
         progress.say(
-            "drawing parts: good ones to calibrate on, others and defective ones to check the choice with"
+            f"drawing {size.good} good parts to calibrate on, {2 * size.test} others to check the choice with"
         )
         with clock.stage("draw parts"):
-            drawn = draw_set(seed, good=GOOD, good_test=GOOD_TEST, defective=DEFECTIVE)
-            _save(draft / PARTS / "good", drawn.good)
-            _save(draft / PARTS / "test-good", drawn.good_test)
-            for kind in sorted({defect.kind for defect in drawn.defects}):
-                _save(
-                    draft / PARTS / "test-defective" / kind,
-                    [d.photo for d in drawn.defects if d.kind == kind],
-                )
-        plan = make_plan(draft / PARTS / "good", demo_station(seed), EnginesSettings(), clock, progress)
+            drawn = draw_set(seed, good=size.good, good_test=size.test, defective=size.test)
+            _save_parts(drawn, draft / PARTS)
+        plan = make_plan(draft / PARTS / "good", demo_station(seed, size), EnginesSettings(), clock, progress)
         # The photos will lie elsewhere once the run is complete: the result names that place.
         plan = dataclasses.replace(plan, images=out / PARTS / "good")
         progress.total(plan.units)
@@ -52,20 +58,25 @@ def run_demo(out: Path, *, seed: int, progress: Progress) -> str:
     return f"{summary(result, out)}\n\n{told(check)}"
 
 
-def demo_station(seed: int) -> StationSettings:
-    """The defaults with fewer anomalies: a first look need not take minutes."""
+def demo_station(seed: int, size: DemoSize) -> StationSettings:
+    """The defaults, with fewer anomalies."""
     station = default_settings().station()
     generators = station.generators
-    fewer = {
-        name: getattr(generators, name).model_copy(update={"count": 64 if name == "diffstyle_global" else 32})
+    diffusion = {"steps": size.steps}
+    smaller = {
+        name: getattr(generators, name).model_copy(update={"count": size.anomalies})
         for name in type(generators).model_fields
     }
+    smaller["diffstyle_local"] = smaller["diffstyle_local"].model_copy(update=diffusion)
+    smaller["diffstyle_global"] = generators.diffstyle_global.model_copy(
+        update={"count": size.style_pairs, **diffusion}
+    )
     return station.model_copy(
         update={
             "name": "demo",
             "part_name": "flange",
             "seed": seed,
-            "generators": generators.model_copy(update=fewer),
+            "generators": generators.model_copy(update=smaller),
         }
     )
 
@@ -82,6 +93,16 @@ def told(check: LabelCheck) -> str:
         f"{check.detections} of {check.defective} defects found",
     ]
     return "\n".join(lines)
+
+
+def _save_parts(drawn: DrawnSet, folder: Path) -> None:
+    _save(folder / "good", drawn.good)
+    _save(folder / "test-good", drawn.good_test)
+    for kind in sorted({defect.kind for defect in drawn.defects}):
+        _save(
+            folder / "test-defective" / kind,
+            [defect.photo for defect in drawn.defects if defect.kind == kind],
+        )
 
 
 def _save(folder: Path, photos: Sequence[Pixels]) -> None:
