@@ -66,16 +66,14 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         where = f"{error.filename}: " if error.filename else ""
         print(f"goodparts: {where}{error.strerror or error}. Check the disk and the rights.", file=sys.stderr)
         return 1
-    except (
-        Exception
-    ) as error:  # a fault of ours or of a plug-in: a person gets where and what, not a page of code
-        print(
-            f"goodparts: internal fault: {_place_of(error)}: {type(error).__name__}: {error}", file=sys.stderr
-        )
-        return 1
     except MemoryError:
         remedy = "Close other programs, or lower intake.working_px or intake.maximum in the settings."
         print(f"goodparts: the memory does not suffice. {remedy}", file=sys.stderr)
+        return 1
+    except Exception as error:  # ours or a plug-in's: a person gets where and what, not a page of code
+        print(
+            f"goodparts: internal fault: {_place_of(error)}: {type(error).__name__}: {error}", file=sys.stderr
+        )
         return 1
 
 

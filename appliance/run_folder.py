@@ -71,8 +71,14 @@ def writing(out: Path) -> Iterator[Path]:
         draft = Path(tempfile.mkdtemp(prefix=prefix, dir=out if out.is_dir() else _nearest(out)))
     except OSError as error:
         raise _write_error(out, error) from error
+    replaces = (out / RESULT).exists()
     try:
         yield draft
+        if (out / RESULT).exists() and not replaces:
+            raise UsageError(
+                f"--out {out}: another calibration has put its result there meanwhile; it was not replaced. "
+                "Give another folder and run it again."
+            )
         _move_into_place(draft, out)
     except OSError as error:
         raise _write_error(out, error) from error

@@ -62,7 +62,7 @@ def refused(here: Path, *arguments: str | Path, code: int) -> str:
     before = tree(here)
     said = goodparts(*arguments)
     assert said.code == code, said
-    assert said.out == "" and "Traceback" not in said.err
+    assert said.out == "" and "Traceback" not in said.err and "internal fault" not in said.err
     assert tree(here) == before
     return said.err
 
@@ -280,6 +280,20 @@ def test_a_result_is_replaced_only_with_force(light_run: Run, here: Path) -> Non
     assert {path.name for path in (here / "run").iterdir()} == entries
 
 
+def test_two_calibrations_at_one_place(light_run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that ends first keeps its result: the other never asked to replace it."""
+
+    def overtaken(*arguments: Any) -> None:
+        shutil.copytree(light_run.folder, here / "run")
+
+    monkeypatch.setattr(calibrate_module, "write_result", overtaken)
+    arguments = ("--images", light_run.images, "--config", "light.yaml", "--out", "run")
+    said = goodparts("calibrate", *arguments)
+    assert said.code == 2 and "another calibration has put its result there meanwhile" in said.err
+    assert tree(here / "run") == tree(light_run.folder)
+    assert list(here.glob(".*")) == []
+
+
 def test_folders_above_the_output_are_made_for_a_result_only(light_run: Run, here: Path) -> None:
     """A refused calibration leaves no empty folders; one that ends well makes what is missing."""
     refused_calibration(here, "missing", "--out", "a/b/run", code=3)
@@ -300,7 +314,9 @@ def test_an_output_without_rights(open_folder: Path) -> None:
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     out = open_folder / "closed" / "run"
-    said = finish(start("calibrate", "--images", "/", "--out", out, command=(sys.executable, "-c", script)))
+    said = finish(
+        start("calibrate", "--images", open_folder, "--out", out, command=(sys.executable, "-c", script))
+    )
     assert said.code == 1 and "Traceback" not in said.err, said
     assert f"goodparts: {out}: cannot be written: Permission denied" in said.err
     assert "Check the folder's rights." in said.err

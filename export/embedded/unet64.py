@@ -25,7 +25,7 @@ def build_unet64() -> UNet2D:
     should know the coarse structure, stays without influence (less than a grey level, whatever is put into
     h).
     """
-    unet = UNet2DModel(  # type: ignore[no-untyped-call]
+    unet: UNet2D = UNet2DModel(  # type: ignore[no-untyped-call]
         sample_size=SIZE_PX,
         in_channels=3,
         out_channels=3,
@@ -41,7 +41,7 @@ def build_unet64() -> UNet2D:
         norm_eps=1e-5,
         resnet_time_scale_shift="scale_shift",
     )
-    unet.register_to_config(prediction_type="v_prediction")  # type: ignore[no-untyped-call]
+    unet.register_to_config(prediction_type="v_prediction")
     return unet
 
 
