@@ -18,11 +18,12 @@ from appliance.generators.parents import graded_strengths, parent_pairs
 from appliance.generators.placement import place
 from appliance.generators.protocol import Synthetic
 from appliance.generators.sizes import check_range, graded, shorter_side
-from appliance.generators.window import Draft, both, promised_levels, visibility
+from appliance.generators.window import VISIBLE_LEVELS, Draft, both, visibility
 from appliance.photo import Photo
 from appliance.pictures import Pixels
 from engines.unet import Floats, UNet
 
+PLAIN_LEVELS = 24.0  # mean change in grey levels that nobody overlooks
 LARGEST_GAIN = 8.0  # of a difference too faint for its strength; beyond, rounding and grain are what grows
 WINDOW_SHARE = 0.25  # of the photo's shorter side that a window covers at least, where resolution allows
 LARGEST_REDUCTION = 2.0  # a window wider than this many UNet sizes would come back blurred
@@ -159,7 +160,10 @@ def amplified(draft: Draft, strength: float) -> Draft:
     A UNet whose skip connections carry most of the picture changes little for any h; drawing again would cost
     a batch of passes and meet the same UNet.
     """
-    gain = min(max(1.0, promised_levels(strength) / max(visibility(draft), 1e-6)), LARGEST_GAIN)
+    gain = min(
+        max(1.0, graded(strength, (VISIBLE_LEVELS, PLAIN_LEVELS)) / max(visibility(draft), 1e-6)),
+        LARGEST_GAIN,
+    )
     return draft._replace(changed=draft.unchanged + np.float32(gain) * (draft.changed - draft.unchanged))
 
 

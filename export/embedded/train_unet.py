@@ -39,7 +39,7 @@ Pictures = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnetTraining:
-    steps: int = 2400
+    steps: int = 3000
     seed: int = 0
     pictures: int = 10000  # drawn once; every crop, turn and shade of one counts as another picture
     canvas_px: int = 96  # drawn larger than the network's 64, so that crops differ in place and scale
@@ -47,7 +47,7 @@ class UnetTraining:
     # First on small windows, which cost a quarter: fine texture is learned there as well, in more pictures.
     small_px: int = 32
     small_batch: int = 48
-    small_share: float = 0.85  # of the steps
+    small_share: float = 0.5  # of the steps
     rate: float = 1e-3
     warmup: int = 200
     ema_decay: float = 0.998
