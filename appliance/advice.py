@@ -46,15 +46,15 @@ def on_disagreement(
 ) -> Advice:
     """The generators' rankings agree no better than chance."""
     return Advice(
-        reason=f"The {len(leader.per_generator)} kinds of synthetic anomaly do not agree on which candidate "
+        reason=f"The kinds of synthetic anomaly do not agree on which candidate "
         f"is better (agreement {agreement.w:.2f} of 1, by chance as high in {agreement.p_value:.0%} of "
         f"cases): the best on average, {leader.name}, {_figures(leader, confidence)}; "
         f"{_stand_in(leader, fallback)}.",
         next_steps=(
             "Look at the anomalies in the report and switch off, under `generators`, the kinds that resemble "
             "no fault of this part.",
-            "Keep every defective part that turns up: some twenty photos of them, given to `goodparts "
-            "replay`, settle what synthetic anomalies cannot.",
+            "Keep every defective part that turns up: some twenty photos of them, scored with `goodparts "
+            "score --all`, settle what synthetic anomalies cannot.",
             "Set `decision.fallback` to the detector that you would trust on a similar part.",
         ),
     )

@@ -85,12 +85,13 @@ def decide(
     options = options or DecisionOptions()
     _check(evidence, costs, options)
     evidence = _in_order(evidence)
-    round_trip = round_trip_aurocs(evidence)
+    voting = evidence.voting
+    round_trip = round_trip_aurocs(voting)
     agreement = kendall_w(rankings(round_trip), rng=rng)
-    replicates = bootstrap(evidence, resamples=options.resamples, rng=rng)
+    replicates = bootstrap(voting, resamples=options.resamples, rng=rng)
     candidates = standings(evidence, costs, replicates, confidence=options.confidence)
 
-    leader, parts, sure = candidates[0], source_parts(evidence).size, options.confidence
+    leader, parts, sure = candidates[0], source_parts(voting).size, options.confidence
     uncertain = [other for other in candidates[1:] if not _certainly_worse(other, sure)]
     conclude = partial(_concluded, candidates, agreement)
     stand_in = options.fallback or leader.name
@@ -150,7 +151,7 @@ def _check(evidence: Evidence, costs: Mapping[str, float], options: DecisionOpti
                 f"Name one of {', '.join(sorted(names))}, or remove the setting."
             ]
         )
-    assert names and evidence.trials, "a decision needs a candidate and a trial"
+    assert names and evidence.voting.trials, "a decision needs a candidate and a trial that votes"
     assert len(set(names)) == len(names), f"two candidates of one name: {names}"
     assert set(names) <= set(costs), f"no cost for {set(names) - set(costs)}"
     for trial in evidence.trials:
@@ -163,7 +164,9 @@ def _in_order(evidence: Evidence) -> Evidence:
     names = evidence.candidates
     order = sorted(range(len(names)), key=names.__getitem__)
     trials = sorted(evidence.trials, key=lambda trial: (trial.generator, trial.fold))
-    return Evidence(candidates=[names[i] for i in order], trials=[_taken(t, order) for t in trials])
+    return replace(
+        evidence, candidates=[names[i] for i in order], trials=[_taken(trial, order) for trial in trials]
+    )
 
 
 def _taken(trial: Trial, order: list[int]) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,13 @@ class Evidence:
 
     candidates: Sequence[str]  # [C]
     trials: Sequence[Trial]
+    silent: frozenset[str] = frozenset()  # generators whose figures are shown, and that do not vote
 
     @property
     def generators(self) -> list[str]:
         return list(dict.fromkeys(trial.generator for trial in self.trials))
+
+    @property
+    def voting(self) -> Evidence:
+        """The trials that decide."""
+        return replace(self, trials=[trial for trial in self.trials if trial.generator not in self.silent])

@@ -18,7 +18,7 @@ def too_few(
 ) -> str:
     """Why the folder cannot serve. others: names of the files that are no photos by their suffix."""
     found = len({photo.part for photo in photos})
-    lines = [f"{folder}: {found} usable distinct parts, at least {needed} are needed."]
+    lines = [f"{folder}: usable photos of different parts: found {found}, needed {needed}."]
     if not photos and not refused:
         lines.append(_what_was_seen(others))
     if found < len(photos):

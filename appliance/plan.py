@@ -187,10 +187,11 @@ def _workloads(unet: OnnxUNet, station: StationSettings) -> tuple[Workload, ...]
     workloads = []
     for name in GENERATORS:
         settings = getattr(station.generators, name).model_dump()
-        enabled, count = settings.pop("enabled"), settings.pop("count")
+        enabled, votes, count = (settings.pop(key) for key in ("enabled", "votes", "count"))
         if enabled:
+            generator = select(name, settings, unet=unet)
             units = 1.0 + UNITS_PER_DIFFUSION * GENERATORS[name].needs_unet
-            workloads.append(Workload(generator=select(name, settings, unet=unet), count=count, units=units))
+            workloads.append(Workload(generator=generator, count=count, votes=votes, units=units))
     return tuple(workloads)
 
 

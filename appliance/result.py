@@ -99,6 +99,7 @@ def _failed(name: str, kind: str, reason: str) -> dict[str, Any]:
 
 def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[dict[str, Any]]:
     seconds = {stage["name"]: stage["seconds"] for stage in stages}
+    voters = sum(workload.votes for workload in plan.workloads)
     rows = []
     for workload in plan.workloads:
         anomalies, round_trips = outcome.counts[workload.name]
@@ -109,7 +110,7 @@ def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[d
                 "count": anomalies,
                 "round_trips": round_trips,
                 "seconds": seconds.get(f"generate {workload.name}", 0.0),
-                "weight": 1 / len(plan.workloads),  # mean rank over generators: all count alike
+                "weight": workload.votes / voters,  # mean rank over generators: those that vote count alike
             }
         )
     return rows

@@ -150,6 +150,7 @@ class DetectorsSettings(_Model):
 
 class GeneratorSettings(_Model):
     enabled: bool = True
+    votes: bool = True
     count: int = Field(default=48, ge=8, le=10_000)
 
 
@@ -160,6 +161,7 @@ class DiffusionSettings(GeneratorSettings):
 
 
 class GlobalDiffusionSettings(DiffusionSettings):
+    votes: bool = False
     count: int = Field(default=100, ge=8, le=10_000)
     gamma: Share = 0.7
 
@@ -182,6 +184,10 @@ class GeneratorsSettings(_Model):
         if not any(getattr(self, name).enabled for name in names):
             said = f"no generator is enabled: set `enabled: true` for one of {', '.join(names)}"
             raise cross_error(said, at=(names[0], "enabled"), otherwise=())
+        enabled = [name for name in names if getattr(self, name).enabled]
+        if not any(getattr(self, name).votes for name in enabled):
+            said = f"no enabled generator votes: set `votes: true` for one of {', '.join(enabled)}"
+            raise cross_error(said, at=(enabled[0], "votes"), otherwise=())
         return self
 
 

@@ -46,11 +46,12 @@ class CandidateResult:
 def standings(
     evidence: Evidence, costs: Mapping[str, float], replicates: Replicates, *, confidence: float
 ) -> tuple[CandidateResult, ...]:
-    """The candidates by rank, the leader first. replicates: of this evidence, candidates in its order."""
+    """The candidates by rank, the leader first. replicates: of the voting evidence, in its order."""
     names, generators = evidence.candidates, evidence.generators
     round_trip, plain = round_trip_aurocs(evidence), plain_aurocs(evidence)  # [G, C]
+    votes = round_trip_aurocs(evidence.voting)
     # Rounded, so that equal candidates stay equal whatever the order of a sum did to the last bit.
-    auroc, mean_rank = round_trip.mean(axis=0).round(12), rankings(round_trip).mean(axis=0).round(12)
+    auroc, mean_rank = votes.mean(axis=0).round(12), rankings(votes).mean(axis=0).round(12)
     low, high = _intervals(replicates.auroc, auroc, confidence)
     p_best = _share_best(replicates.mean_rank)
     order = sorted(range(len(names)), key=lambda c: (mean_rank[c], -auroc[c], costs[names[c]], names[c]))

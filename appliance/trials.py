@@ -40,6 +40,7 @@ class Workload:
 
     generator: Generator
     count: int
+    votes: bool = True
     units: float = 1.0  # of progress, for an anomaly and its round trip
 
     @property
@@ -66,6 +67,7 @@ class TrialRecord:
     """What the trials left. `failures` maps a candidate to the reason why it was left out."""
 
     candidates: list[str]
+    silent: frozenset[str] = frozenset()  # generators that do not vote
     trials: list[Trial] = field(default_factory=list)
     blocks: list[ScoreBlock] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class TrialRecord:
         return Evidence(
             candidates=[self.candidates[row] for row in keep],
             trials=[_of_candidates(trial, keep) for trial in self.trials],
+            silent=self.silent,
         )
 
     def counts(self, generator: str) -> tuple[int, int]:
@@ -147,7 +150,10 @@ def run_trials(
     seed: int,
 ) -> TrialRecord:
     """`support` and `photos` [n] are the same photos in the same order; `folds` index them."""
-    record = TrialRecord(candidates=[detector.name for detector in detectors])
+    record = TrialRecord(
+        candidates=[detector.name for detector in detectors],
+        silent=frozenset(workload.name for workload in workloads if not workload.votes),
+    )
     for number, fold in enumerate(folds):
         heading = f"fold {number + 1} of {len(folds)}"
         workshop.progress.step(f"{heading}: fitting {len(detectors)} candidates")

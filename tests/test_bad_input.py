@@ -79,7 +79,7 @@ def test_an_empty_folder(here: Path) -> None:
     """Found and needed are told, and that nothing at all was seen."""
     (here / "photos").mkdir()
     said = refused_calibration(here, "photos", code=3)
-    assert "photos: 0 usable distinct parts, at least 10 are needed." in said
+    assert "photos: usable photos of different parts: found 0, needed 10." in said
     assert "It is empty" in said and "Add photos" in said
 
 
@@ -100,7 +100,7 @@ def test_too_few_photos(here: Path, count: int) -> None:
     """Nine are one too few."""
     write_parts(here / "photos", count)
     said = refused_calibration(here, "photos", code=3)
-    assert f"photos: {count} usable distinct parts, at least 10 are needed." in said
+    assert f"photos: usable photos of different parts: found {count}, needed 10." in said
 
 
 def test_twelve_copies_of_one_photo(here: Path) -> None:
@@ -109,7 +109,7 @@ def test_twelve_copies_of_one_photo(here: Path) -> None:
     for number in range(11):
         shutil.copy(photo, here / "photos" / f"copy {number}.png")
     said = refused_calibration(here, "photos", code=3)
-    assert "photos: 1 usable distinct parts" in said and "Refused, duplicate (11)" in said
+    assert "usable photos of different parts: found 1," in said and "Refused, duplicate (11)" in said
 
 
 def test_only_files_that_are_no_photos(here: Path) -> None:

@@ -135,6 +135,18 @@ def test_chance_makes_it_abstain(fallback, used):
     assert decision.chosen in decision.reason
 
 
+def test_a_silent_generator_is_shown_and_does_not_vote():
+    """A generator that ranks the other way round changes nothing of the decision when it does not vote."""
+    orders = [[0.95, 0.7], [0.95, 0.7], [0.5, 0.97]]
+    evidence = simulated(orders, rng=np.random.default_rng(0), parts=60)
+    silent = replace(evidence, silent=frozenset({"generator 2"}))
+    without = replace(evidence, trials=[t for t in evidence.trials if t.generator != "generator 2"])
+    decision, expected = decided(silent), decided(without)
+    assert (decision.outcome, decision.chosen, decision.reason) == ("chosen", "c0", expected.reason)
+    assert [c.auroc_low for c in decision.candidates] == [c.auroc_low for c in expected.candidates]
+    assert list(decision.candidates[0].per_generator) == [f"generator {g}" for g in range(3)]
+
+
 def test_generators_that_contradict_each_other_make_it_abstain():
     """Where the generators rank four good candidates in opposite orders, none is chosen."""
     orders = [[0.95, 0.9, 0.8, 0.7], [0.7, 0.8, 0.9, 0.95]] * 2

@@ -69,7 +69,7 @@ def test_renaming_changes_nothing_but_names(tmp_path):
 def test_too_few_photos_are_refused_with_both_numbers(tmp_path, count):
     """Below ten the message says the folder, what was found, what is needed."""
     write_parts(tmp_path / "good", count)
-    assert f"{count} usable distinct parts, at least {FEWEST_PARTS} are needed" in message(tmp_path / "good")
+    assert f"different parts: found {count}, needed {FEWEST_PARTS}" in message(tmp_path / "good")
 
 
 def test_ten_to_nineteen_warn_and_twenty_do_not(tmp_path):
@@ -86,7 +86,7 @@ def test_twelve_copies_of_one_photo_are_one_part(tmp_path):
     for index in range(11):
         shutil.copy(path, tmp_path / "good" / f"z{index}.png")
     said = message(tmp_path / "good")
-    assert "1 usable distinct parts" in said
+    assert "different parts: found 1," in said
     assert "duplicate (11)" in said
     assert "the same file as part_000.png" in said
 
@@ -98,7 +98,7 @@ def test_a_stuck_camera_does_not_reach_the_floor(tmp_path):
     for index in range(30):
         (tmp_path / f"{index}.png").write_bytes(encoded(with_noise(parts[index % 9], rng, sigma=1)))
     said = message(tmp_path)
-    assert "9 usable distinct parts" in said
+    assert "different parts: found 9," in said
     assert "30 photos can be read" in said
 
 

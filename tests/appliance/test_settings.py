@@ -226,8 +226,8 @@ def test_no_generator_at_all_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list(GENERATORS))
 def test_the_generators_take_their_settings(name: str) -> None:
-    """What stands under a generator's name, but for `enabled` and `count`, is what its constructor takes."""
-    options = getattr(default_settings().generators, name).model_dump(exclude={"enabled", "count"})
+    """What stands under a generator's name, but for three keys of every generator, is what its constructor takes."""
+    options = getattr(default_settings().generators, name).model_dump(exclude={"enabled", "votes", "count"})
     assert select(name, options, unet=object()).name == name  # type: ignore[arg-type]
     parameters = inspect.signature(type(select(name, options, unet=object()))).parameters  # type: ignore[arg-type]
     assert {key: parameters[key].default for key in options} == options
