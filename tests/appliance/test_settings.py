@@ -226,7 +226,7 @@ def test_no_generator_at_all_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", list(GENERATORS))
 def test_the_generators_take_their_settings(name: str) -> None:
-    """What stands under a generator's name, but for three keys of every generator, is what its constructor takes."""
+    """Beside what all generators have, the section of each is what its constructor takes."""
     options = getattr(default_settings().generators, name).model_dump(exclude={"enabled", "votes", "count"})
     assert select(name, options, unet=object()).name == name  # type: ignore[arg-type]
     parameters = inspect.signature(type(select(name, options, unet=object()))).parameters  # type: ignore[arg-type]
