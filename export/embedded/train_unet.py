@@ -32,14 +32,14 @@ from export.embedded.training import (
     set_learning_rate,
 )
 from export.embedded.unet64 import SIZE_PX, TIMESTEPS, build_unet64, noised, silence_coarse_skips
-from export.hspace import UNet2D, alphas_cumprod
+from export.hspace import HSpaceUNet, alphas_cumprod
 
 Pictures = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnetTraining:
-    steps: int = 3000
+    steps: int = 2400
     seed: int = 0
     pictures: int = 10000  # drawn once; every crop, turn and shade of one counts as another picture
     canvas_px: int = 96  # drawn larger than the network's 64, so that crops differ in place and scale
@@ -47,10 +47,12 @@ class UnetTraining:
     # First on small windows, which cost a quarter: fine texture is learned there as well, in more pictures.
     small_px: int = 32
     small_batch: int = 48
-    small_share: float = 0.5  # of the steps
+    small_share: float = 0.75  # of the steps
     rate: float = 1e-3
     warmup: int = 200
     ema_decay: float = 0.998
+    # Else decoder and middle block learn to do without each other: nothing goes into h, nothing is read.
+    skip_dropout: float = 0.4
     low_noise_share: float = 0.35  # of timesteps drawn from the lowest quarter: inversion lives there
     bf16: bool = True
     workers: int = 2
@@ -103,14 +105,21 @@ def draw_timesteps(rng: np.random.Generator, count: int, *, low_noise_share: flo
     return torch.from_numpy(np.minimum(chosen, TIMESTEPS - 1).astype(np.int64))
 
 
-def v_loss(model: UNet2D, images: Tensor, timesteps: Tensor, noise: Tensor, *, bf16: bool) -> Tensor:
-    """Mean squared error of v. Salimans and Ho 2022, arXiv 2202.00512, Appendix D."""
+def v_loss(
+    network: HSpaceUNet, images: Tensor, timesteps: Tensor, noise: Tensor, keeps_skips: Tensor, *, bf16: bool
+) -> Tensor:
+    """Mean squared error of v. Salimans and Ho 2022, arXiv 2202.00512, Appendix D.
+
+    keeps_skips: [N] 0 or 1. Without its skip connections a picture is predicted from h alone.
+    """
     inputs = noised(images, noise, timesteps).contiguous(memory_format=torch.channels_last)
     signal = alphas_cumprod()[timesteps].view(-1, 1, 1, 1).float()
     # The plain attention is faster than the flash kernel on so few tokens.
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
-        (predicted,) = model(inputs, timesteps, return_dict=False)
-    error: Tensor = predicted.float() - (signal.sqrt() * noise - (1 - signal).sqrt() * images)
+        encoded = network.encode(inputs, timesteps)
+        skips = tuple(skip * keeps_skips.view(-1, 1, 1, 1).to(skip.dtype) for skip in encoded.skips)
+        predicted = network.decode(encoded._replace(skips=skips))
+    error: Tensor = predicted - (signal.sqrt() * noise - (1 - signal).sqrt() * images)
     return error.square().mean()
 
 
@@ -123,6 +132,7 @@ def train(
     model = with_fast_norms(build_unet64()).to(memory_format=torch.channels_last)
     silence_coarse_skips(model)
     averaged = copy.deepcopy(model).requires_grad_(False)
+    network = HSpaceUNet(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
@@ -133,7 +143,9 @@ def train(
         count, size = (settings.small_batch, settings.small_px) if small else (settings.batch, SIZE_PX)
         images = batch_of(canvases, rng, count=count, size=size)
         timesteps = draw_timesteps(rng, count, low_noise_share=settings.low_noise_share)
-        loss = v_loss(model, images, timesteps, torch.randn_like(images), bf16=settings.bf16)
+        keeps_skips = torch.from_numpy((rng.random(count) >= settings.skip_dropout).astype(np.float32))
+        noise = torch.randn_like(images)
+        loss = v_loss(network, images, timesteps, noise, keeps_skips, bf16=settings.bf16)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = learning_rate(step, steps=settings.steps, peak=settings.rate, warmup=settings.warmup)

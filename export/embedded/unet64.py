@@ -36,8 +36,9 @@ def build_unet64() -> UNet2D:
         downsample_type="conv",
         upsample_type="conv",
         attention_head_dim=32,
-        norm_num_groups=8,
-        attn_norm_num_groups=8,
+        # Few groups: a norm over two channels would take away nearly all that is known of brightness.
+        norm_num_groups=4,
+        attn_norm_num_groups=4,
         norm_eps=1e-5,
         resnet_time_scale_shift="scale_shift",
     )

@@ -16,7 +16,7 @@ from export.embedded.fast_norm import FastGroupNorm  # noqa: E402
 from export.embedded.mosaics import MosaicSettings, draw_mosaics  # noqa: E402
 from export.embedded.training import learning_rate, load_checkpoint  # noqa: E402
 from export.embedded.unet64 import alphas_cumprod, build_unet64, noised, silence_coarse_skips  # noqa: E402
-from export.hspace import PlainUNet  # noqa: E402
+from export.hspace import HSpaceUNet, PlainUNet  # noqa: E402
 
 
 def test_unet_learns(tmp_path: Path) -> None:
@@ -36,7 +36,8 @@ def test_unet_learns(tmp_path: Path) -> None:
     trained.load_state_dict(checkpoint.weights)
     with torch.no_grad():
         before, after = (
-            train_unet.v_loss(model, images, timesteps, noise, bf16=False) for model in (untrained, trained)
+            train_unet.v_loss(HSpaceUNet(model), images, timesteps, noise, torch.ones(8), bf16=False)
+            for model in (untrained, trained)
         )
     assert after < 0.9 * before
 
