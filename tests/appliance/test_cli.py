@@ -131,11 +131,12 @@ def test_a_fault_is_a_message_and_an_exit_code(
     assert out == "" and said in err and "Traceback" not in err
 
 
-def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no person can mend keeps its traceback."""
+def test_a_fault_of_the_program_says_where(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """What no person can mend is told in one line with its place, not in a page of code."""
     monkeypatch.setattr("appliance.score_output.score_to", lambda *a, **k: [][1])
-    with pytest.raises(IndexError):
-        main(["score", "--result", "run", "--images", "a.png"])
+    assert main(["score", "--result", "run", "--images", "a.png"]) == 1
+    _, err = capsys.readouterr()
+    assert "internal fault: test_cli.py, line " in err and "IndexError" in err and "Traceback" not in err
 
 
 def test_being_stopped_is_being_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
