@@ -38,7 +38,7 @@ from appliance.agreement import Agreement, kendall_w, rankings
 from appliance.auroc import round_trip_aurocs
 from appliance.bootstrap import bootstrap, source_parts
 from appliance.errors import ConfigurationError
-from appliance.evidence import Evidence, Trial
+from appliance.evidence import Evidence
 from appliance.standings import CandidateResult, GeneratorScore, standings
 
 __all__ = ["CandidateResult", "Decision", "DecisionOptions", "GeneratorScore", "Outcome", "decide"]
@@ -165,14 +165,5 @@ def _in_order(evidence: Evidence) -> Evidence:
     order = sorted(range(len(names)), key=names.__getitem__)
     trials = sorted(evidence.trials, key=lambda trial: (trial.generator, trial.fold))
     return replace(
-        evidence, candidates=[names[i] for i in order], trials=[_taken(trial, order) for trial in trials]
-    )
-
-
-def _taken(trial: Trial, order: list[int]) -> Trial:
-    return replace(
-        trial,
-        anomaly_scores=trial.anomaly_scores[order],
-        round_trip_scores=trial.round_trip_scores[order],
-        normal_scores=trial.normal_scores[order],
+        evidence, candidates=[names[i] for i in order], trials=[trial.taking(order) for trial in trials]
     )

@@ -27,6 +27,15 @@ class Trial:
     normal_scores: npt.NDArray[np.float64]  # [C, E] the untouched photos of the evaluation part
     normal_parents: npt.NDArray[np.int64]  # [E, 1]
 
+    def taking(self, rows: Sequence[int]) -> Trial:
+        """The same trial of some of the candidates, or of all in another order."""
+        return replace(
+            self,
+            anomaly_scores=self.anomaly_scores[rows],
+            round_trip_scores=self.round_trip_scores[rows],
+            normal_scores=self.normal_scores[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:

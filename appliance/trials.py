@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
@@ -77,7 +77,7 @@ class TrialRecord:
         keep = [row for row, name in enumerate(self.candidates) if name not in self.failures]
         return Evidence(
             candidates=[self.candidates[row] for row in keep],
-            trials=[_of_candidates(trial, keep) for trial in self.trials],
+            trials=[trial.taking(keep) for trial in self.trials],
             silent=self.silent,
         )
 
@@ -293,15 +293,6 @@ def _padded(parents: Sequence[tuple[int, ...]]) -> npt.NDArray[np.int64]:
     distinct = [tuple(dict.fromkeys(row)) for row in parents]
     width = max(map(len, distinct))
     return np.array([[*row, *[-1] * (width - len(row))] for row in distinct], dtype=np.int64)
-
-
-def _of_candidates(trial: Trial, keep: Sequence[int]) -> Trial:
-    return replace(
-        trial,
-        anomaly_scores=trial.anomaly_scores[keep],
-        round_trip_scores=trial.round_trip_scores[keep],
-        normal_scores=trial.normal_scores[keep],
-    )
 
 
 def _checked(scores: Scores, count: int) -> Scores:

@@ -18,7 +18,7 @@ OUT = Path("/srv/run 7")
     ("decision", "title"),
     [
         ("chosen", "Chosen "),
-        ("tied", "Tied; the cheapest of equals is "),
+        ("tied", "Tied; taken is "),
         ("abstained", "No sure choice; in use"),
     ],
 )
