@@ -38,6 +38,9 @@ from appliance.threads import workers
 from appliance.threshold import Threshold
 from appliance.trials import Jury, TrialRecord, Workshop, run_trials
 
+NEGLIGIBLE_MFLOP = (
+    500.0  # about what decoding a 2-megapixel photo costs: a cheaper detector saves little of it
+)
 LATENCY_SAMPLE = 4  # photos on which the candidates' speed is measured
 
 
@@ -128,7 +131,9 @@ def _decide(plan: Plan, record: TrialRecord) -> Decision:
     options = DecisionOptions(**plan.station.decision.model_dump())
     if options.fallback in record.failures:
         raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
-    costs = {d.name: d.cost_mflop for d in plan.detectors if d.name in evidence.candidates}
+    costs = {
+        d.name: max(d.cost_mflop, NEGLIGIBLE_MFLOP) for d in plan.detectors if d.name in evidence.candidates
+    }
     return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
 
 

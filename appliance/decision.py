@@ -7,7 +7,7 @@ The leader is that of `standings`: the smallest mean rank over generators. Then,
 - `abstained` if the generators' rankings agree no better than chance. Asked after `chosen`: a leader that
   stays ahead whichever generators are drawn is agreed on, however they rank the rest.
 - `tied` otherwise: of the leader and those that are not certainly worse and within `margin` of its mean
-  AUROC, the cheapest is taken.
+  AUROC, the cheapest is taken, of equally cheap ones that of the larger mean AUROC.
 
 An abstaining decision uses the fallback of the settings, without one the leader.
 
@@ -104,7 +104,9 @@ def decide(
         words = advice.on_disagreement(leader, agreement, fallback=options.fallback, confidence=sure)
         return conclude("abstained", stand_in, words)
     close = [other for other in uncertain if leader.auroc - other.auroc <= options.margin + 1e-9]
-    taken = min([leader, *close], key=lambda candidate: (costs[candidate.name], candidate.rank))
+    taken = min(
+        [leader, *close], key=lambda candidate: (costs[candidate.name], -candidate.auroc, candidate.rank)
+    )
     words = advice.on_tie(
         leader, uncertain, close, taken, parts=parts, margin=options.margin, confidence=sure
     )
