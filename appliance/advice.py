@@ -92,8 +92,8 @@ def on_tie(
     """The leader is not certainly better than `uncertain`, of which `close` lie within the margin."""
     if close:
         comparison = (
-            f"but that is not surely more than {_listed(close)}, within {margin:g} of it; the cheapest of "
-            f"all these, {taken.name}, is taken"
+            f"but that is not surely more than {_listed(close)}, within {margin:g} of it; of all these "
+            f"{taken.name} is taken, since none is cheaper"
         )
     else:
         comparison = (
