@@ -243,7 +243,7 @@ class _FoldRun:
         parents = [self._evaluation[i] for i in synthetic.parents]
         is_anomaly = synthetic.strength > 0
         file = None
-        if is_anomaly:
+        if is_anomaly and (synthetic.box is not None or self._number == 0):  # a grid is of one fold's photos
             file = self._workshop.gallery.offer(
                 synthetic, parents, generator=workload.name, index=index, planned=workload.count
             )
