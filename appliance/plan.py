@@ -111,7 +111,11 @@ def make_plan(
     detectors, problems = _detectors(engines, station)
     progress.step(f"reading photos in {images}")
     with clock.stage("read photos"):
-        intake = take_in(images, intake_options(station))
+        intake = take_in(
+            images,
+            intake_options(station),
+            progress=lambda what, done, of: progress.step(f"{what}: {done} of {of}"),
+        )
     photos, held_out = _divide(intake.photos, station)
     return Plan(
         images=images,
