@@ -13,8 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from appliance import __version__
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings, StationSettings
 
 # Read by OpenMP and OpenBLAS when they are loaded: threads.py says why neither shall spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -205,7 +209,7 @@ def _config_schema(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _settings(options: argparse.Namespace) -> tuple[Settings, StationSettings]:
     from appliance.settings import default_settings, load
 
     settings = default_settings() if options.config is None else load(options.config)
