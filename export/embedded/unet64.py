@@ -22,8 +22,8 @@ def build_unet64() -> UNet2D:
     Plain convolutions, not residual blocks, change the resolution: residual ones double the cost of a pass.
     It predicts v. In a strongly noised picture an error of hundreds of grey levels is a tiny error of the
     noise; networks of this size that predicted the noise learned fine texture alone, and their h had hardly
-    any influence (1 to 2 grey levels at most). v, `silence_coarse_skips` and the dropped skips of the training
-    came together; which of them it takes was not tried one by one.
+    any influence (1 to 2 grey levels at most). v, `silence_coarse_skips` and the dropped skips of the
+    training came together; which of them it takes was not tried one by one.
     """
     unet: UNet2D = UNet2DModel(  # type: ignore[no-untyped-call]
         sample_size=SIZE_PX,
