@@ -24,7 +24,11 @@ FORMAT_VERSION = 1
 GOLDEN_VALUES = 4096  # per output: enough to catch any wrong layer, small enough to commit
 
 Kind = Literal["unet", "encoder", "text"]
-ROLES: Mapping[str, tuple[str, ...]] = {"unet": ("plain", "injected"), "encoder": ("encoder",)}
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "unet": ("plain", "injected"),
+    "encoder": ("encoder",),
+    "text": ("text",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +51,9 @@ class Manifest:
     name: str
     kind: Kind
     pack: str  # "embedded" or "full"
-    graphs: Mapping[str, str]  # role ("encoder"; "plain", "injected") -> ONNX file
+    graphs: Mapping[str, str]  # role ("encoder"; "text"; "plain", "injected") -> ONNX file
     files: Mapping[str, str]  # every file that the engine needs (external data and golden too) -> sha256
-    image_size: int  # side in pixels that the network was made for
+    image_size: int  # side in pixels that the network was made for; 0 of a text engine
     size_multiple: int = 1  # height and width must be multiples of this; 0: they are fixed at image_size
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of RGB in [0, 1]; 0 and 1: scaled inside the graph
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -65,6 +69,8 @@ class Manifest:
     source_sha256: str
     exporter_version: str
     training: str = ""  # the command, seed included, that made the weights
+    space: str = ""  # image and text engines with the same one embed into it and can be compared
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # what builds the original again; no paths
     parity: Mapping[str, float] = field(default_factory=dict)  # figure -> max abs error against the original
     golden: Golden
     format_version: int = FORMAT_VERSION

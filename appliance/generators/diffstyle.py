@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from appliance.diffusion import Interpolation
 from appliance.errors import ConfigurationError
 from appliance.pictures import Pixels, resize
+from engines.diffusion import Interpolation
 from engines.unet import Floats
 
 BATCH = 16  # pictures that walk together: bounds the memory of their h

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from appliance.diffusion import Interpolation, inject, invert, regenerate, respaced
 from appliance.errors import ConfigurationError
 from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
 from appliance.generators.parents import halves
 from appliance.generators.protocol import Synthetic
 from appliance.photo import Photo
 from appliance.pictures import Pixels, resize
+from engines.diffusion import Interpolation, inject, invert, regenerate, respaced
 from engines.unet import Floats, UNet
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from appliance.diffusion import Interpolation, inject, invert, regenerate, respaced
 from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
 from appliance.generators.parents import graded_strengths, parent_pairs
 from appliance.generators.placement import place
@@ -21,6 +20,7 @@ from appliance.generators.sizes import check_range, graded, shorter_side
 from appliance.generators.window import VISIBLE_LEVELS, Draft, both, visibility
 from appliance.photo import Photo
 from appliance.pictures import Pixels
+from engines.diffusion import Interpolation, inject, invert, regenerate, respaced
 from engines.unet import Floats, UNet
 
 PLAIN_LEVELS = 24.0  # mean change in grey levels that nobody overlooks

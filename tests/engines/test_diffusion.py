@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.diffusion import inject, invert, regenerate, respaced
-from appliance.diffusion.ddim import clean_image, level_below, move
-from appliance.diffusion.injection import slerp
-from appliance.diffusion.schedule import linear_alpha_bar
+from engines.diffusion import inject, invert, regenerate, respaced
+from engines.diffusion.ddim import clean_image, level_below, move
+from engines.diffusion.injection import slerp
+from engines.diffusion.schedule import linear_alpha_bar
 from engines.unet import Floats, Injection
 
 SIZE = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from appliance.diffusion.schedule import Schedule
+from engines.diffusion.schedule import Schedule
 from engines.unet import Floats, UNet
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from appliance.diffusion.ddim import level_below, move
-from appliance.diffusion.schedule import Schedule
+from engines.diffusion.ddim import level_below, move
+from engines.diffusion.schedule import Schedule
 from engines.unet import Floats, Injection, UNet
 
 Interpolation = Literal["lerp", "slerp"]
