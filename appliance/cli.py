@@ -184,6 +184,26 @@ def _ask(question: str, option: str) -> str:
     return answer
 
 
+def _import(options: argparse.Namespace) -> int:
+    from appliance.bundle_import import closing_words, import_bundle
+    from appliance.progress import Console
+
+    progress = Console()
+    try:
+        done = import_bundle(options.bundle, options.out or _engines_folder(options.config), progress)
+    finally:
+        progress.close()
+    print(closing_words(done))
+    return 0
+
+
+def _engines_folder(config: Path | None) -> Path:
+    from appliance.settings import default_settings, load
+
+    settings = default_settings() if config is None else load(config)
+    return settings.state_dir / "engines"
+
+
 def _config_check(options: argparse.Namespace) -> int:
     from appliance.settings import check
 
@@ -291,6 +311,28 @@ def _parser() -> argparse.ArgumentParser:
     detectors = commands.add_parser("detectors", help="list the installed candidates")
     _add_config(detectors)
     detectors.set_defaults(command=_detectors)
+
+    importing = commands.add_parser(
+        "import",
+        help="install engines from a bundle that goodparts-export made",
+        description="Install the engines of a bundle: all of them or, if anything in it is damaged, none. "
+        "DIR becomes a link to the installed bundle; it is the folder to name in engines.folders. The bundle "
+        "that was there before is kept beside it.",
+    )
+    importing.add_argument(
+        "bundle", type=_path, metavar="BUNDLE", help="the archive of goodparts-export bundle"
+    )
+    where = importing.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", type=_path, metavar="DIR", help="where the engines go (default: engines in the state_dir)"
+    )
+    where.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings whose state_dir is meant (default /var/lib/goodparts)",
+    )
+    importing.set_defaults(command=_import)
 
     config = commands.add_parser("config", help="check a settings file, or print its schema")
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)

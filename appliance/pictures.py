@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.encoder import OnnxEncoder
-from engines.onnxrt.runner import Arrays
+from engines.encoder import Encoder
+from engines.runner import Arrays
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,7 +39,7 @@ class Pictures:
                 self._resized[height, width] = np.stack([resize(p, height, width) for p in self.pixels])
             return self._resized[height, width]
 
-    def outputs(self, encoder: OnnxEncoder) -> Arrays:
+    def outputs(self, encoder: Encoder) -> Arrays:
         """The encoder's `embedding` [N, D] and feature maps [N, D, h, w]."""
         key = encoder.spec.sha256
         with self._lock:

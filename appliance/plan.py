@@ -24,10 +24,10 @@ from appliance.stages import StageClock
 from appliance.threads import use_threads
 from appliance.threshold import ThresholdOptions, held_out_count
 from appliance.trials import Workload
-from engines.encoder import OnnxEncoder, load_foreign_encoder
+from engines.encoder import Encoder, load_foreign_encoder
 from engines.errors import EngineError
 from engines.packs import load_installed
-from engines.unet import OnnxUNet
+from engines.unet import UNetEngine
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 UNITS_PER_DIFFUSION = 2.0  # of progress: what an anomaly of a UNet costs beside being scored
@@ -37,11 +37,12 @@ UNITS_PER_DIFFUSION = 2.0  # of progress: what an anomaly of a UNet costs beside
 class Engines:
     """The engines of a run, loaded and checked against their golden outputs."""
 
-    unet: OnnxUNet
-    encoders: tuple[OnnxEncoder, ...]
+    unet: UNetEngine
+    encoders: tuple[Encoder, ...]
     problems: tuple[str, ...]
     settings: EnginesSettings
     threads: int
+    fallen: tuple[str, ...] = ()  # why a model is not on the best rung of the ladder, a sentence each
 
     @property
     def device(self) -> str:
@@ -50,9 +51,19 @@ class Engines:
         return devices.pop() if len(devices) == 1 else "cpu"
 
     @property
+    def rung(self) -> str:
+        """What runs the models, such as `tensorrt`; where they differ, the lowest rung in use."""
+        used = {self.unet.rung, *(encoder.rung for encoder in self.encoders)}
+        return next(rung for rung in ("cpu", "cuda", "tensorrt") if rung in used)
+
+    @property
     def fallback(self) -> str | None:
         """A sentence where this box has a GPU, may use it, and does not: never silently."""
-        if self.device != "cpu" or self.settings.device == "cpu" or not NVIDIA_DRIVER.exists():
+        if self.device != "cpu" or self.settings.device == "cpu":
+            return None
+        if self.fallen:
+            return f"A GPU is to be used, and models run on the CPU. The first reason: {self.fallen[0]}"
+        if not NVIDIA_DRIVER.exists():
             return None
         return (
             "This box has an NVIDIA GPU and the models run on the CPU. Install the gpu extra in place of "
@@ -126,7 +137,13 @@ def make_plan(
         intake=intake,
         photos=photos,
         held_out=held_out,
-        warnings=(*_fallback(engines), *intake.warnings, *engines.problems, *problems),
+        warnings=(
+            *_fallback(engines),
+            *(f"slower than it could be: {said}" for said in engines.fallen),
+            *intake.warnings,
+            *engines.problems,
+            *problems,
+        ),
     )
 
 
@@ -153,12 +170,14 @@ def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines
         ]
     except EngineError as error:
         raise ConfigurationError([str(error)]) from error
+    encoders = (*found.encoders, *own)
     return Engines(
         unet=found.unet,
-        encoders=(*found.encoders, *own),
+        encoders=encoders,
         problems=found.problems,
         settings=settings,
         threads=threads,
+        fallen=(*found.unet.fallen, *(said for encoder in encoders for said in encoder.fallen)),
     )
 
 
@@ -187,7 +206,7 @@ def _detectors(engines: Engines, station: StationSettings) -> tuple[tuple[Detect
     return tuple(found), [str(problem) for problem in problems]
 
 
-def _workloads(unet: OnnxUNet, station: StationSettings) -> tuple[Workload, ...]:
+def _workloads(unet: UNetEngine, station: StationSettings) -> tuple[Workload, ...]:
     workloads = []
     for name in GENERATORS:
         settings = getattr(station.generators, name).model_dump()

@@ -136,6 +136,7 @@ def _software(plan: Plan) -> dict[str, Any]:
         "version": __version__,
         "engines": _engine_rows(engines),
         "device": engines.device,
+        "rung": engines.rung,
         "device_asked": engines.settings.device,
         "fallback": engines.fallback,
         "threads": engines.threads,
@@ -153,6 +154,7 @@ def _engine_rows(engines: Engines) -> list[dict[str, Any]]:
             "kind": "unet",
             "sha256": unet.sha256,
             "device": unet.device,
+            "rung": unet.rung,
             "pack": unet.manifest.pack,
         }
     ]
@@ -163,6 +165,7 @@ def _engine_rows(engines: Engines) -> list[dict[str, Any]]:
                 "kind": "encoder",
                 "sha256": encoder.spec.sha256,
                 "device": encoder.device,
+                "rung": encoder.rung,
                 "pack": encoder.spec.pack,
             }
         )

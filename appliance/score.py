@@ -20,7 +20,7 @@ from appliance.photo_files import list_photos
 from appliance.pictures import Pictures
 from appliance.run_folder import BANKS, RESULT, read_result
 from appliance.threads import use_threads
-from engines.encoder import OnnxEncoder, load_encoder, load_foreign_encoder
+from engines.encoder import Encoder, load_encoder, load_foreign_encoder
 from engines.errors import EngineError
 from engines.manifest import file_sha256
 from engines.packs import find_encoder_folder
@@ -132,7 +132,7 @@ def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int)
     )
 
 
-def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) -> OnnxEncoder:
+def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) -> Encoder:
     """The very encoder of the run: its hash decides, not its name."""
     engine_settings = software["engine_settings"]
     device = engine_settings["device"]
@@ -147,9 +147,7 @@ def _encoder(row: Mapping[str, Any], software: Mapping[str, Any], threads: int) 
     )
 
 
-def _own_encoder(
-    row: Mapping[str, Any], settings: Mapping[str, Any], device: Any, threads: int
-) -> OnnxEncoder:
+def _own_encoder(row: Mapping[str, Any], settings: Mapping[str, Any], device: Any, threads: int) -> Encoder:
     name = row["name"]
     entry = next(entry for entry in settings["detectors"]["encoders"] if entry["name"] == name)
     path = Path(entry["path"])

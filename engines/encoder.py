@@ -8,6 +8,7 @@ map is one. Other outputs, such as logits, are ignored.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
+from engines.golden import check_golden
+from engines.ladder import Runners, climb
 from engines.manifest import check_files, engine_hash, file_sha256, load_manifest
-from engines.onnxrt.loader import Device
-from engines.onnxrt.runner import Arrays, OnnxRunner
+from engines.onnxrt.runner import OnnxRunner
+from engines.rank_check import check_rank
+from engines.runner import Arrays, Device, Runner, check_names
 
+GPU_BATCH = 8
 FOREIGN_MULTIPLE = 32  # what convolutional networks with five halvings need
 
 
@@ -36,22 +41,24 @@ class EncoderSpec:
     pack: str  # "embedded", "full", or "own" when the settings name its file
 
 
-class OnnxEncoder:
-    """An encoder under ONNX Runtime.
+class Encoder:
+    """An encoder on one rung of the ladder.
 
     `strides` maps each feature map's stride to the name of the output, ascending; `widths` maps the names of
-    `embedding` and of the maps to their channels.
+    `embedding` and of the maps to their channels. `fallen`: why it is on no better rung, a sentence each.
     """
 
-    def __init__(self, path: Path, spec: EncoderSpec, *, device: Device = "auto", threads: int = 0) -> None:
+    def __init__(self, runner: Runner, spec: EncoderSpec, path: Path) -> None:
+        """`path`: its graph, for messages. EngineError if it is no encoder."""
         self.spec = spec
+        self.fallen: tuple[str, ...] = ()
         self._mean = np.asarray(spec.mean, dtype=np.float32)
         self._std = np.asarray(spec.std, dtype=np.float32)
-        self.runner = OnnxRunner(path, device=device, threads=threads)
-        self.device = self.runner.device
+        self.runner = runner
+        self.device, self.rung = runner.device, runner.rung
         # A fixed batch, so that a picture's features do not depend on how many came with it; on a CPU of one,
         # since a bigger one saves nothing there and costs a single photo its padding.
-        self._batch = 8 if self.device == "cuda" else 1
+        self._batch = GPU_BATCH if self.device == "cuda" else 1
         if len(self.runner.inputs) != 1:
             raise EngineError(
                 f"{path}: an encoder has one image input, this has {sorted(self.runner.inputs)}."
@@ -126,8 +133,11 @@ class OnnxEncoder:
         return strides, widths
 
 
-def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> OnnxEncoder:
-    """An exported encoder with its manifest. EngineError where files and manifest differ."""
+def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> Encoder:
+    """An exported encoder with its manifest, on the best rung that holds; on a GPU it has been proven.
+
+    EngineError where files and manifest differ, or no rung holds.
+    """
     manifest = load_manifest(folder)
     if manifest.kind != "encoder":
         raise EngineError(f"{folder}: a {manifest.kind} engine, expected an encoder.")
@@ -142,7 +152,19 @@ def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> 
         gflop=manifest.gflop,
         pack=manifest.pack,
     )
-    return OnnxEncoder(folder / manifest.graphs["encoder"], spec, device=device, threads=threads)
+
+    def agree(encoder: Encoder) -> None:
+        check_golden(manifest, folder, "encoder", encoder.runner)
+
+    return _climb(
+        folder / manifest.graphs["encoder"],
+        spec,
+        device=device,
+        threads=threads,
+        files=manifest.files,
+        promised=list(manifest.outputs),
+        agree=agree,
+    )
 
 
 def load_foreign_encoder(
@@ -154,8 +176,8 @@ def load_foreign_encoder(
     std: tuple[float, float, float] = (1.0, 1.0, 1.0),
     device: Device = "auto",
     threads: int = 0,
-) -> OnnxEncoder:
-    """An ONNX file without a manifest, which the settings name."""
+) -> Encoder:
+    """An ONNX file without a manifest, which the settings name. It has no golden outputs."""
     if not path.is_file():
         raise EngineError(f"{path}: encoder {name!r} is not there. Correct its path in the settings.")
     dynamic = _is_dynamic(path)
@@ -169,7 +191,36 @@ def load_foreign_encoder(
         gflop=_estimated_gflop(path.stat().st_size, image_size),
         pack="own",
     )
-    return OnnxEncoder(path, spec, device=device, threads=threads)
+    return _climb(path, spec, device=device, threads=threads)
+
+
+def _climb(
+    path: Path,
+    spec: EncoderSpec,
+    *,
+    device: Device,
+    threads: int,
+    files: Mapping[str, str] | None = None,
+    promised: Sequence[str] = (),
+    agree: Callable[[Encoder], None] | None = None,
+) -> Encoder:
+    """files, promised, agree: of an engine with a manifest its files' hashes, its outputs, and the proof that
+    it computes what the original did."""
+
+    def make(runners: Runners) -> Encoder:
+        runner = runners["encoder"]
+        check_names(path, found=[*runner.outputs, "embedding"], promised=promised)
+        return Encoder(runner, spec, path)
+
+    def prove(encoder: Encoder) -> None:
+        if agree is not None:
+            agree(encoder)
+        with OnnxRunner(path, device="cpu", threads=threads) as runner:
+            check_rank(encoder, Encoder(runner, spec, path), where=path)
+
+    encoder, fallen = climb({"encoder": path}, files, device=device, threads=threads, make=make, prove=prove)
+    encoder.fallen = fallen
+    return encoder
 
 
 def _is_dynamic(path: Path) -> bool:

@@ -42,6 +42,12 @@ class Golden:
     file: str
     atol: float
     rtol: float
+    atols: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by output, in place of atol: their scales differ
+
+    def atol_of(self, output: str) -> float:
+        return self.atols.get(output, self.atol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,7 @@ class Manifest:
     space: str = ""  # image and text engines with the same one embed into it and can be compared
     recipe: Mapping[str, Any] = field(default_factory=dict)  # what builds the original again; no paths
     parity: Mapping[str, float] = field(default_factory=dict)  # figure -> max abs error against the original
+    verified: Mapping[str, Any] = field(default_factory=dict)  # the verdict, see engines.verified
     golden: Golden
     format_version: int = FORMAT_VERSION
 

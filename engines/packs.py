@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.encoder import OnnxEncoder, load_encoder
+from engines.encoder import Encoder, load_encoder
 from engines.errors import EngineError
 from engines.golden import check_golden
 from engines.manifest import FILE_NAME, Manifest, engine_hash, load_manifest
-from engines.onnxrt.loader import Device
-from engines.unet import OnnxUNet
+from engines.runner import Device
+from engines.unet import UNetEngine, load_unet
+from engines.verified import check_verified
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -20,8 +21,8 @@ EMBEDDED = Path(__file__).parent / "embedded"
 class Installed:
     """The engines that can be used, and one sentence for each that cannot."""
 
-    unet: OnnxUNet
-    encoders: tuple[OnnxEncoder, ...]
+    unet: UNetEngine
+    encoders: tuple[Encoder, ...]
     problems: tuple[str, ...]
 
 
@@ -33,8 +34,8 @@ def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> 
     the installation itself is broken and EngineError is raised.
     """
     problems: list[str] = []
-    unet: OnnxUNet | None = None
-    encoders: dict[str, OnnxEncoder] = {}
+    unet: UNetEngine | None = None
+    encoders: dict[str, Encoder] = {}
     for folder in _engine_folders([*folders, EMBEDDED]):
         embedded = folder.parent == EMBEDDED
         try:
@@ -54,16 +55,22 @@ def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> 
     return Installed(unet=unet, encoders=tuple(encoders.values()), problems=tuple(problems))
 
 
-def load_checked_unet(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxUNet:
-    unet = OnnxUNet(folder, device=device, threads=threads)
-    for graph, runner in unet.runners.items():
-        check_golden(manifest, folder, graph, runner)
+def load_checked_unet(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> UNetEngine:
+    """On the CPU too it has been compared with its golden outputs."""
+    check_verified(manifest, folder)
+    unet = load_unet(folder, device=device, threads=threads)
+    if unet.rung == "cpu":  # the others are proven as they are loaded
+        for graph, runner in unet.runners.items():
+            check_golden(manifest, folder, graph, runner)
     return unet
 
 
-def load_checked_encoder(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxEncoder:
+def load_checked_encoder(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> Encoder:
+    """On the CPU too it has been compared with its golden outputs."""
+    check_verified(manifest, folder)
     encoder = load_encoder(folder, device=device, threads=threads)
-    check_golden(manifest, folder, "encoder", encoder.runner)
+    if encoder.rung == "cpu":
+        check_golden(manifest, folder, "encoder", encoder.runner)
     return encoder
 
 
@@ -83,9 +90,15 @@ def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
 
 
 def _engine_folders(roots: Sequence[Path]) -> Iterator[Path]:
-    """Every folder with a manifest: a root itself, or one directly below it."""
+    """Every folder with a manifest: a root itself, one below it, or one below that, as a CLIP's two are."""
     for root in roots:
         if not root.is_dir():
             raise EngineError(f"{root}: not a folder. Correct engines.folders in the settings.")
-        candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+        below = _folders_in(root)
+        candidates = [root, *(place for folder in below for place in (folder, *_folders_in(folder)))]
         yield from (folder for folder in candidates if (folder / FILE_NAME).is_file())
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """In order of name; hidden ones are somebody's unfinished work."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -6,22 +6,37 @@ may depend on the batch size, and the same photos must give the same result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
+from engines.golden import check_golden
+from engines.ladder import climb
 from engines.manifest import Manifest, check_files, engine_hash, load_manifest
-from engines.onnxrt.loader import Device
-from engines.onnxrt.runner import OnnxRunner
+from engines.rank_check import check_eps
+from engines.runner import Device, Runner, check_names
 
 Floats = npt.NDArray[np.float32]
+Interpolation = Literal["lerp", "slerp"]
+INTERPOLATIONS = ("lerp", "slerp")
+GPU_BATCH = 16
+INPUTS = {
+    "plain": ("sample", "timestep"),
+    "injected": ("sample", "timestep", "h_content", "gamma", "delta_h"),
+}
+OUTPUTS = {"plain": ("eps", "h"), "injected": ("eps", "eps_injected")}
 
 
 class Injection(NamedTuple):
-    """What is put into h: `h + gamma * (h_content - h) + delta_h`. Shapes with N images, h of [C, h, w]."""
+    """What is put into h: `h + gamma * (h_content - h) + delta_h`. Shapes with N images, h of [C, h, w].
+
+    An engine whose interpolation is slerp goes from h to h_content along the sphere of ||h|| instead
+    (engines.diffusion.injection.slerp).
+    """
 
     h_content: Floats  # [N, C, h, w]
     gamma: Floats  # [N, 1, h, w] weight of the content over the cells of h
@@ -39,6 +54,10 @@ class UNet(Protocol):
     def h_shape(self) -> tuple[int, int, int]:
         """[C, h, w] of the middle block's output."""
 
+    @property
+    def interpolation(self) -> Interpolation:
+        """How `injected` goes from h to h_content."""
+
     def plain(self, x: Floats, t: int) -> tuple[Floats, Floats]:
         """`x` [N, 3, S, S] at timestep `t` -> (eps [N, 3, S, S], h [N, C, h, w]). Costs one pass."""
 
@@ -49,23 +68,17 @@ class UNet(Protocol):
         """
 
 
-class OnnxUNet:
-    """The two graphs of one folder under ONNX Runtime."""
+class UNetEngine:
+    """The two graphs of one folder on one rung of the ladder. `fallen`: why on no better one."""
 
-    def __init__(self, folder: Path, *, device: Device = "auto", threads: int = 0) -> None:
-        """EngineError if the manifest is missing, a file is damaged, or the device cannot be had."""
-        self.manifest: Manifest = load_manifest(folder)
-        if self.manifest.kind != "unet":
-            raise EngineError(f"{folder}: a {self.manifest.kind} engine, expected a unet.")
-        check_files(self.manifest, folder)
-        self.sha256 = engine_hash(self.manifest)
-        self.runners = {
-            graph: OnnxRunner(folder / self.manifest.graphs[graph], device=device, threads=threads)
-            for graph in ("plain", "injected")
-        }
-        self.device = self.runners["plain"].device
+    def __init__(self, manifest: Manifest, runners: Mapping[str, Runner]) -> None:
+        self.manifest = manifest
+        self.sha256 = engine_hash(manifest)
+        self.fallen: tuple[str, ...] = ()
+        self.runners = runners
+        self.device, self.rung = runners["plain"].device, runners["plain"].rung
         # On a CPU a small batch is as fast, and pads less where few pictures come.
-        self._batch = 16 if self.device == "cuda" else 4
+        self._batch = GPU_BATCH if self.device == "cuda" else 4
 
     @property
     def size_px(self) -> int:
@@ -75,6 +88,10 @@ class OnnxUNet:
     def h_shape(self) -> tuple[int, int, int]:
         channels, height, width = self.manifest.outputs["h"]
         return channels, height, width
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return "slerp" if self.manifest.interpolation == "slerp" else "lerp"
 
     def plain(self, x: Floats, t: int) -> tuple[Floats, Floats]:
         parts = [
@@ -99,7 +116,7 @@ class OnnxUNet:
         eps, eps_injected = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return eps, eps_injected
 
-    def _run(self, runner: OnnxRunner, inputs: dict[str, Floats], t: int, outputs: list[str]) -> list[Floats]:
+    def _run(self, runner: Runner, inputs: dict[str, Floats], t: int, outputs: list[str]) -> list[Floats]:
         """One padded batch: inputs repeat their last row up to the fixed size, outputs are cut back."""
         count = len(inputs["sample"])
         index = np.minimum(np.arange(self._batch), count - 1)
@@ -109,3 +126,35 @@ class OnnxUNet:
         padded["timestep"] = np.full(self._batch, t, dtype=np.int64)
         values = runner.infer(padded, outputs=outputs)
         return [values[name][:count] for name in outputs]
+
+
+def load_unet(folder: Path, *, device: Device = "auto", threads: int = 0) -> UNetEngine:
+    """An exported UNet on the best rung that holds; on a GPU it has been proven.
+
+    EngineError if the manifest is missing, a file is damaged, or no rung holds.
+    """
+    manifest = load_manifest(folder)
+    if manifest.kind != "unet":
+        raise EngineError(f"{folder}: a {manifest.kind} engine, expected a unet.")
+    if manifest.interpolation not in INTERPOLATIONS:
+        raise EngineError(
+            f"{folder}: its manifest says interpolation {manifest.interpolation!r}, known are "
+            f"{' and '.join(INTERPOLATIONS)}. Export the engine again."
+        )
+    check_files(manifest, folder)
+    graphs = {role: folder / manifest.graphs[role] for role in INPUTS}
+
+    def make(runners: Mapping[str, Runner]) -> UNetEngine:
+        for role, runner in runners.items():
+            check_names(graphs[role], found=list(runner.inputs), promised=INPUTS[role])
+            check_names(graphs[role], found=list(runner.outputs), promised=OUTPUTS[role])
+        return UNetEngine(manifest, runners)
+
+    def prove(unet: UNetEngine) -> None:
+        for role, runner in unet.runners.items():
+            check_golden(manifest, folder, role, runner)
+            check_eps(manifest, folder, role, runner, count=GPU_BATCH)
+
+    unet, fallen = climb(graphs, manifest.files, device=device, threads=threads, make=make, prove=prove)
+    unet.fallen = fallen
+    return unet

@@ -98,14 +98,18 @@ def test_no_package_imports_relatively() -> None:
 
 
 def test_no_runtime_leaves_its_folder() -> None:
-    """onnxruntime is imported in engines/onnxrt alone, of what runs on the box."""
+    """onnxruntime is imported in engines/onnxrt alone, of what runs on the box; TensorRT and CUDA are in
+    engines/tensorrt."""
+    homes = {"onnxruntime": "engines/onnxrt"}
+    homes |= dict.fromkeys(("tensorrt", "tensorrt_rtx", "cuda"), "engines/tensorrt")
     found = {
-        path.parent.relative_to(ROOT).as_posix()
+        (name.split(".")[0], path.parent.relative_to(ROOT).as_posix())
         for path in _files("appliance", "engines")
         for name in imported(_tree(path))
-        if name.split(".")[0] in {"onnxruntime", "tensorrt", "tensorrt_rtx"}
+        if name.split(".")[0] in homes
     }
-    assert found == {"engines/onnxrt"}
+    assert found <= set(homes.items())
+    assert {"onnxruntime", "cuda"} <= {name for name, _ in found}
 
 
 def test_every_module_is_imported_without_torch() -> None:
@@ -137,10 +141,16 @@ def test_nothing_is_pickled() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in _files(*PACKAGES)
-        for name in imported(_tree(path))
+        for name in imported(_without_error_names(_tree(path)))
         if name.split(".")[0] in PICKLES
     ]
     assert wrong == []
+
+
+def _without_error_names(tree: ast.Module) -> ast.Module:
+    """The tree without `from pickle import UnpicklingError`: to catch that error is to read no pickle."""
+    allowed = ast.unparse(ast.parse("from pickle import UnpicklingError"))
+    return ast.Module([node for node in tree.body if ast.unparse(node) != allowed], type_ignores=[])
 
 
 def test_arrays_are_loaded_without_pickles() -> None:

@@ -13,7 +13,7 @@ from appliance.detectors.pooled import EncoderEmbedding, PooledDetector
 from appliance.detectors.protocol import Detector
 from appliance.detectors.raw_patches import RawPatches
 from appliance.errors import DetectorError
-from engines.encoder import OnnxEncoder
+from engines.encoder import Encoder
 
 ENTRY_POINTS = "goodparts.detectors"
 WANTED_STRIDES = (8, 16)  # finer maps hold edges, coarser ones objects; defects of parts lie between
@@ -26,7 +26,7 @@ class Installed(NamedTuple):
     problems: list[DetectorError]
 
 
-def installed(encoders: Sequence[OnnxEncoder], *, exclude: Sequence[str] = ()) -> Installed:
+def installed(encoders: Sequence[Encoder], *, exclude: Sequence[str] = ()) -> Installed:
     """All candidates but those whose name fits a pattern of `exclude` (`*`, `?` as in file names).
 
     A package that fails is a problem of the result. DetectorError where two candidates have one name.
@@ -43,7 +43,7 @@ def installed(encoders: Sequence[OnnxEncoder], *, exclude: Sequence[str] = ()) -
     return Installed(kept, problems)
 
 
-def from_encoder(encoder: OnnxEncoder) -> list[Detector]:
+def from_encoder(encoder: Encoder) -> list[Detector]:
     """Pooled, patches of each wanted stride, and of two of them together."""
     detectors: list[Detector] = [PooledDetector(f"{encoder.name}/pooled", EncoderEmbedding(encoder))]
     strides = wanted_strides(encoder.strides)
@@ -85,7 +85,7 @@ def check_unique(detectors: Sequence[Detector]) -> None:
         )
 
 
-def _from_package(entry: EntryPoint, encoders: Sequence[OnnxEncoder]) -> list[Detector]:
+def _from_package(entry: EntryPoint, encoders: Sequence[Encoder]) -> list[Detector]:
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
         return list(entry.load()(encoders))

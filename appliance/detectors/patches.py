@@ -23,7 +23,7 @@ from appliance.detectors.knn import Neighbours
 from appliance.errors import DetectorError
 from appliance.pictures import Pictures, Pixels
 from appliance.seeds import stream
-from engines.encoder import OnnxEncoder
+from engines.encoder import Encoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -59,7 +59,7 @@ class PatchFeatures(Protocol):
 class EncoderPatches:
     """One feature map of an encoder, or several on the grid of the finest, each averaged over 3 x 3 cells."""
 
-    def __init__(self, encoder: OnnxEncoder, strides: Sequence[int]) -> None:
+    def __init__(self, encoder: Encoder, strides: Sequence[int]) -> None:
         self._encoder = encoder
         self._outputs = [encoder.strides[stride] for stride in sorted(strides)]
         self.source = f"{encoder.spec.sha256}:{'+'.join(self._outputs)}"

@@ -17,7 +17,7 @@ from appliance.detectors.bank import SavedBank, load_bank, save_bank
 from appliance.detectors.knn import Neighbours
 from appliance.detectors.patches import check_aspect
 from appliance.pictures import Pictures
-from engines.encoder import OnnxEncoder
+from engines.encoder import Encoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class PooledFeatures(Protocol):
 class EncoderEmbedding:
     """An encoder's embedding, as it is."""
 
-    def __init__(self, encoder: OnnxEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self.source = f"{encoder.spec.sha256}:embedding"
         self.cost_mflop = encoder.spec.gflop * 1000

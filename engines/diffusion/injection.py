@@ -9,17 +9,15 @@ per step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from engines.diffusion.ddim import level_below, move
 from engines.diffusion.schedule import Schedule
-from engines.unet import Floats, Injection, UNet
-
-Interpolation = Literal["lerp", "slerp"]
+from engines.unet import Floats, Injection, Interpolation, UNet
 
 PARALLEL = 1e-4  # sine of the angle below which float32 directions are too close to divide by it
+SMALLEST_NORM = 1e-30  # of an h; keeps the division finite for one of zeros
 
 
 def inject(
@@ -60,8 +58,8 @@ def slerp(h: Floats, h_content: Floats, gamma: Floats) -> Floats:
     axes = (1, 2, 3)
     a, b = h.astype(np.float64), h_content.astype(np.float64)
     norm_a, norm_b = (np.sqrt((v**2).sum(axis=axes, keepdims=True)) for v in (a, b))
-    b = b * (norm_a / np.maximum(norm_b, np.finfo(np.float64).tiny))
-    cosine = (a * b).sum(axis=axes, keepdims=True) / np.maximum(norm_a**2, np.finfo(np.float64).tiny)
+    b = b * (norm_a / np.maximum(norm_b, SMALLEST_NORM))
+    cosine = (a * b).sum(axis=axes, keepdims=True) / np.maximum(norm_a**2, SMALLEST_NORM**2)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     sine = np.sin(angle)
     flat = sine < PARALLEL
@@ -75,9 +73,11 @@ def slerp(h: Floats, h_content: Floats, gamma: Floats) -> Floats:
 def _both_eps(
     unet: UNet, x: Floats, t: int, content: Floats, gamma: Floats, interpolation: Interpolation
 ) -> tuple[Floats, Floats]:
-    if interpolation == "lerp":
+    if unet.interpolation == interpolation:
         return unet.injected(x, t, Injection(content, gamma))
-    # The engine interpolates linearly, so the live h is fetched first (one pass more) and what lies on the
-    # sphere between the two is handed over as content that replaces h altogether.
+    # The engine interpolates the other way, so the live h is fetched first (one pass more) and h is moved by
+    # hand: what the engine then does with its own content changes nothing in either way of interpolating.
     _, h = unet.plain(x, t)
-    return unet.injected(x, t, Injection(slerp(h, content, gamma), np.ones_like(gamma)))
+    if interpolation == "slerp":
+        return unet.injected(x, t, Injection(slerp(h, content, gamma), np.ones_like(gamma)))
+    return unet.injected(x, t, Injection(h, np.zeros_like(gamma), gamma * (content - h)))

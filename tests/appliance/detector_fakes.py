@@ -35,7 +35,7 @@ def drawn_pictures(seeds: Sequence[int], *, scratched: bool = False) -> Pictures
 
 
 class FakeEncoder:
-    """The public face of an OnnxEncoder over means, deviations and gradients of blocks."""
+    """The public face of an Encoder over means, deviations and gradients of blocks."""
 
     def __init__(
         self,

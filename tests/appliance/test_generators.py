@@ -34,6 +34,7 @@ class MeanUNet:
 
     size_px = 32
     h_shape = (3, 8, 8)
+    interpolation = "lerp"
 
     def __init__(self) -> None:
         self.pictures_walked = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +190,39 @@ def test_a_gpu_that_is_not_used_is_told_of(
     settings, model = EnginesSettings(device=asked), SimpleNamespace(device=used)
     engines = Engines(unet=model, encoders=(model,), problems=(), settings=settings, threads=1)
     assert (engines.fallback is not None) == tells
+
+
+@pytest.mark.parametrize(
+    ("rungs", "said"),
+    [
+        (("tensorrt", "tensorrt"), "tensorrt"),
+        (("tensorrt", "cuda"), "cuda"),
+        (("cpu", "tensorrt"), "cpu"),
+    ],
+)
+def test_the_rung_is_the_lowest_in_use(rungs: tuple[str, str], said: str) -> None:
+    """One model on a lower rung holds the others up, and the result says so."""
+    unet, encoder = (SimpleNamespace(rung=rung) for rung in rungs)
+    engines = Engines(unet=unet, encoders=(encoder,), problems=(), settings=ENGINES, threads=1)
+    assert engines.rung == said
+
+
+def test_a_rung_that_did_not_hold_is_loud(
+    images: Path, engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU it is the banner's reason, driver or not; on CUDA a warning."""
+    monkeypatch.setattr(plan_module, "NVIDIA_DRIVER", tmp_path / "none")
+    for device, is_banner in (("cpu", True), ("cuda", False)):
+        fallen = dataclasses.replace(
+            engines,
+            unet=SimpleNamespace(size_px=64, device=device),
+            encoders=(),
+            settings=EnginesSettings(device="auto"),
+            fallen=("tensorrt: the plan is truncated",),
+        )
+        assert ("the plan is truncated" in (fallen.fallback or "")) == is_banner
+        monkeypatch.setattr(plan_module, "load_engines", lambda *arguments, found=fallen: found)
+        assert any("the plan is truncated" in said for said in _plan(images, _station()).warnings)
 
 
 def test_parts_are_numbered_as_the_photos(images: Path, engines: Engines) -> None:

@@ -51,8 +51,8 @@ def _plan(**changes: Any) -> Plan:
         "images": Path("/srv/good"),
         "station": default_settings().station(),
         "engines": Engines(
-            unet=SimpleNamespace(manifest=manifest, sha256="f" * 64, device="cpu"),
-            encoders=(SimpleNamespace(name="enc", spec=spec, device="cpu"),),
+            unet=SimpleNamespace(manifest=manifest, sha256="f" * 64, device="cpu", rung="cpu"),
+            encoders=(SimpleNamespace(name="enc", spec=spec, device="cpu", rung="cpu"),),
             problems=(),
             settings=EnginesSettings(),
             threads=2,

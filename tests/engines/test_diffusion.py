@@ -33,6 +33,7 @@ class AnalyticUNet:
 
     size_px = SIZE
     h_shape = H_SHAPE
+    interpolation = "lerp"
 
     def __init__(self, decoder: float = 0.0) -> None:
         self.decoder = decoder
@@ -55,6 +56,21 @@ class AnalyticUNet:
         level = float(linear_alpha_bar()[t])
         share = (1.0 - level) ** 0.5 / (level * SPREAD**2 + 1.0 - level)
         return x * np.float32(share) + np.float32(self.decoder) * np.repeat(np.repeat(h, 4, 2), 4, 3)
+
+
+class SphericalUNet(AnalyticUNet):
+    """The same as an engine that was exported with slerp."""
+
+    interpolation = "slerp"
+
+    def injected(self, x: Floats, t: int, injection: Injection) -> tuple[Floats, Floats]:
+        self.calls.append(("injected", t))
+        h = quarters(x)
+        changed = slerp(h, injection.h_content, injection.gamma)
+        if injection.delta_h is not None:
+            changed = changed + injection.delta_h
+        self.decoded.append(changed)
+        return self._decode(x, t, h), self._decode(x, t, changed)
 
 
 def quarters(x: Floats) -> Floats:
@@ -178,6 +194,30 @@ def test_full_gamma_hands_the_decoder_the_contents_h(interpolation: Any) -> None
     else:
         expected = content.h
     np.testing.assert_allclose(decoded, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("asked", ["lerp", "slerp"])
+def test_an_engine_of_the_other_interpolation_gives_the_same_at_one_pass_more(asked: Any) -> None:
+    """What was asked for comes out of either engine; only its own way costs no plain pass beside it."""
+    schedule, x_T = respaced(10), drawn(2)
+    content = list(invert(AnalyticUNet(), schedule, 3 * drawn(2, 9)).h)
+    gamma = np.random.default_rng(0).random((2, 1, 2, 2), dtype=np.float32)
+    images = {}
+    for unet in (AnalyticUNet(decoder=0.1), SphericalUNet(decoder=0.1)):
+        images[unet.interpolation] = inject(unet, schedule, x_T, content, gamma, interpolation=asked)
+        plain = sum(kind == "plain" for kind, _ in unet.calls)
+        assert plain == (0 if unet.interpolation == asked else len(schedule))
+    np.testing.assert_allclose(images["lerp"], images["slerp"], atol=1e-4)
+
+
+def test_slerp_and_lerp_are_two_things() -> None:
+    """On one engine the two interpolations give different images."""
+    unet, schedule, x_T = AnalyticUNet(decoder=0.1), respaced(10), drawn(2)
+    content = list(invert(unet, schedule, 3 * drawn(2, 9)).h)
+    one, other = (
+        inject(unet, schedule, x_T, content, constant(2, 0.7), interpolation=way) for way in ("lerp", "slerp")
+    )
+    assert np.abs(one - other).max() > 1e-2
 
 
 def test_injection_changes_the_image() -> None:

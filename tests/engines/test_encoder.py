@@ -12,7 +12,7 @@ from embedded_pack import SMALLEST, UNET, copy_of, each_encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.encoder import EncoderSpec, OnnxEncoder, load_encoder, load_foreign_encoder
+from engines.encoder import Encoder, EncoderSpec, load_encoder, load_foreign_encoder
 from engines.errors import EngineError
 from engines.manifest import engine_hash, file_sha256, load_manifest
 from tests import onnx_files as onnx
@@ -34,7 +34,7 @@ def _foreign(
     image_size: int = 64,
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
     std: tuple[float, float, float] = (1.0, 1.0, 1.0),
-) -> OnnxEncoder:
+) -> Encoder:
     path = tmp_path / "own.onnx"
     path.write_bytes(onnx.model(nodes, inputs={"image": image}, outputs=outputs))
     return load_foreign_encoder(
@@ -97,12 +97,12 @@ def test_a_fixed_batch_is_filled_and_cut(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture(scope="module")
-def smallest() -> OnnxEncoder:
+def smallest() -> Encoder:
     return load_encoder(SMALLEST, device="cpu", threads=1)
 
 
 @given(aspect=st.floats(0.01, 100.0))
-def test_a_view_has_about_the_area_it_was_made_for(smallest: OnnxEncoder, aspect: float) -> None:
+def test_a_view_has_about_the_area_it_was_made_for(smallest: Encoder, aspect: float) -> None:
     """Sides are multiples of the network's, the area is about image_size², the aspect kept up to 1:4."""
     spec = smallest.spec
     height, width = smallest.view_size(aspect)
@@ -115,7 +115,7 @@ def test_a_view_has_about_the_area_it_was_made_for(smallest: OnnxEncoder, aspect
 
 
 @given(aspect=st.floats(0.25, 4.0))
-def test_a_turned_part_has_a_turned_view(smallest: OnnxEncoder, aspect: float) -> None:
+def test_a_turned_part_has_a_turned_view(smallest: Encoder, aspect: float) -> None:
     """A part lying down and the same part standing are shown at the same size, up to a tie of rounding."""
     height, width = smallest.view_size(aspect)
     turned = smallest.view_size(1 / aspect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -122,4 +123,18 @@ def test_pickled_objects_are_refused(folder: Path) -> None:
     path = folder / load_manifest(folder).golden.file
     np.savez(path, **{"encoder/in/image": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(EngineError, match="not an archive of arrays"):
+        _check(folder)
+
+
+def test_an_output_may_have_its_own_tolerance(folder: Path) -> None:
+    """What large values of another output need does not loosen it."""
+    golden = load_manifest(folder).golden
+    values = golden_array(folder, OUTPUT)
+    values[3] += 0.9
+    change_golden(folder, OUTPUT, values)
+    loose = type(golden)(file=golden.file, atol=100.0, rtol=0.0)
+    change_manifest(folder, golden=loose)
+    _check(folder)
+    change_manifest(folder, golden=dataclasses.replace(loose, atols={"embedding": 0.5}))
+    with pytest.raises(EngineError, match="output embedding"):
         _check(folder)

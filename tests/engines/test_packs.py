@@ -15,6 +15,7 @@ from embedded_pack import (
     change_manifest,
     copy_of,
     golden_array,
+    rehash,
 )
 
 from engines import packs
@@ -57,12 +58,13 @@ def test_the_pack_fits_the_repository() -> None:
 
 
 def test_exported_encoders_add_up(small_pack: Path, tmp_path: Path) -> None:
-    """A folder of engines, or an engine's own folder, brings its encoders beside the embedded ones."""
-    more = tmp_path / "more"
-    more.mkdir()
+    """A folder of engines, of folders of them, or an engine's own brings its encoders beside the embedded."""
+    more = tmp_path / "all" / "more"
+    more.mkdir(parents=True)
     change_manifest(copy_of(SMALLEST, more), name="second")
+    copy_of(SMALLEST, more / ".unfinished")
     embedded = load_manifest(SMALLEST).name
-    for folder in (more, more / SMALLEST.name):
+    for folder in (more.parent, more, more / SMALLEST.name):
         assert _names(_load(folder)) == sorted([embedded, "second"])
 
 
@@ -144,3 +146,96 @@ def test_an_encoder_is_found_beside_broken_ones(small_pack: Path, tmp_path: Path
     broken = copy_of(SMALLEST, tmp_path)
     (broken / FILE_NAME).write_text("{", "utf-8")
     assert find_encoder_folder(digest, [broken, tmp_path / "gone"]) == small_pack / SMALLEST.name
+
+
+def _second(tmp_path: Path) -> Path:
+    """An exported encoder of another name, beside the embedded ones."""
+    folder = copy_of(SMALLEST, tmp_path)
+    change_manifest(folder, name="second")
+    return folder
+
+
+def _left_out(folder: Path) -> str:
+    """The one problem; what is embedded serves all the same."""
+    installed = _load(folder)
+    assert _names(installed) == [load_manifest(SMALLEST).name]
+    assert installed.unet.manifest.name == load_manifest(UNET).name
+    (problem,) = installed.problems
+    return problem
+
+
+@pytest.mark.parametrize("kept", [0, 100, -7])
+def test_a_truncated_graph_is_left_out(small_pack: Path, tmp_path: Path, kept: int) -> None:
+    """By its hash; where the manifest was made for it, by the runtime that cannot read it."""
+    folder = _second(tmp_path)
+    graph = folder / "encoder.onnx"
+    graph.write_bytes(graph.read_bytes()[:kept])
+    assert "encoder.onnx: sha256" in _left_out(folder)
+    rehash(folder)
+    assert "ONNX Runtime cannot load it" in _left_out(folder)
+
+
+def test_a_missing_file_is_left_out(small_pack: Path, tmp_path: Path) -> None:
+    """The graph, or the golden outputs, as the manifest lists them."""
+    for name in ("encoder.onnx", "golden.npz"):
+        folder = _second(tmp_path / name)
+        (folder / name).unlink()
+        assert f"{name}: missing, but its manifest lists it" in _left_out(folder)
+
+
+def test_missing_external_data_is_told(small_pack: Path, tmp_path: Path) -> None:
+    """Also where no manifest lists it: ONNX Runtime finds that the graph's weights are not there."""
+    folder = copy_of(UNET, tmp_path)
+    (folder / "unet.weights").unlink()
+    assert "unet.weights: missing, but its manifest lists it" in _left_out(folder)
+    files = {name: sha for name, sha in load_manifest(folder).files.items() if name != "unet.weights"}
+    change_manifest(folder, files=files)
+    problem = _left_out(folder)
+    assert "ONNX Runtime cannot load it" in problem and "unet.weights" in problem
+
+
+def test_another_format_version_is_left_out(small_pack: Path, tmp_path: Path) -> None:
+    """Both versions are named."""
+    folder = _second(tmp_path)
+    change_manifest(folder, format_version=2)
+    assert "format version 2, this release reads 1" in _left_out(folder)
+
+
+def test_an_output_that_the_manifest_promises_must_be_there(small_pack: Path, tmp_path: Path) -> None:
+    """The message says which is missing and which there are."""
+    folder = _second(tmp_path)
+    outputs = load_manifest(folder).outputs
+    change_manifest(folder, outputs={**outputs, "map_s32": (8, 8, 8)})
+    problem = _left_out(folder)
+    assert "has no map_s32, which its manifest promises; it has" in problem and "embedding" in problem
+
+
+@pytest.mark.parametrize(
+    ("graphs", "said"),
+    [
+        ({"plain": "unet_plain.onnx", "injected": "unet_plain.onnx"}, "has no delta_h, gamma, h_content"),
+        ({"plain": "unet_plain.onnx"}, r"no graph for ['injected']"),
+        ({"plain": "unet_plain.onnx", "injected": "other.onnx"}, r"no hash for ['other.onnx']"),
+    ],
+)
+def test_graphs_must_be_those_of_their_roles(
+    small_pack: Path, tmp_path: Path, graphs: dict[str, str], said: str
+) -> None:
+    """One graph in two roles, none for a role, or one that is not listed."""
+    folder = copy_of(UNET, tmp_path)
+    change_manifest(folder, graphs=graphs)
+    assert said in _left_out(folder)
+
+
+def test_swapped_graphs_are_found(small_pack: Path, tmp_path: Path) -> None:
+    """A plain graph cannot take an injection's inputs, nor the other way round."""
+    folder = copy_of(UNET, tmp_path)
+    change_manifest(folder, graphs={"plain": "unet_injected.onnx", "injected": "unet_plain.onnx"})
+    assert _left_out(folder).startswith("engine left out: ")
+
+
+def test_an_engine_in_reduced_precision_needs_its_verdict(small_pack: Path, tmp_path: Path) -> None:
+    """fp16 that was never verified is left out."""
+    folder = _second(tmp_path)
+    change_manifest(folder, precision="fp16")
+    assert "computes in fp16 and was never verified" in _left_out(folder)

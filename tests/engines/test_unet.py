@@ -10,31 +10,31 @@ from embedded_pack import SMALLEST, UNET, copy_of
 
 from engines.errors import EngineError
 from engines.manifest import engine_hash, load_manifest
-from engines.unet import Injection, OnnxUNet
+from engines.unet import Injection, UNetEngine, load_unet
 
 MOST = 33  # two full batches and one
 
 
 @pytest.fixture(scope="module")
-def unet() -> OnnxUNet:
-    return OnnxUNet(UNET, device="cpu", threads=1)
+def unet() -> UNetEngine:
+    return load_unet(UNET, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
-def noise(unet: OnnxUNet) -> np.ndarray:
+def noise(unet: UNetEngine) -> np.ndarray:
     shape = (MOST, 3, unet.size_px, unet.size_px)
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-def _content(unet: OnnxUNet, count: int, *, seed: int = 1) -> np.ndarray:
+def _content(unet: UNetEngine, count: int, *, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, *unet.h_shape), dtype=np.float32)
 
 
-def _gamma(unet: OnnxUNet, count: int, value: float) -> np.ndarray:
+def _gamma(unet: UNetEngine, count: int, value: float) -> np.ndarray:
     return np.full((count, 1, *unet.h_shape[1:]), value, np.float32)
 
 
-def test_the_manifest_says_what_it_takes_and_gives(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_the_manifest_says_what_it_takes_and_gives(unet: UNetEngine, noise: np.ndarray) -> None:
     """Sizes are those of the manifest, the hash that of its files, the arithmetic fp32."""
     manifest = load_manifest(UNET)
     eps, h = unet.plain(noise[:1], 500)
@@ -43,7 +43,7 @@ def test_the_manifest_says_what_it_takes_and_gives(unet: OnnxUNet, noise: np.nda
     assert h.shape == (1, *unet.h_shape) and h.dtype == np.float32
 
 
-def test_a_picture_does_not_see_its_neighbours(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_a_picture_does_not_see_its_neighbours(unet: UNetEngine, noise: np.ndarray) -> None:
     """1, 3, 17 or 33 pictures: bit for bit the same, since every pass has one padded size."""
     eps, h = unet.plain(noise, 400)
     assert eps.shape == noise.shape and len(h) == MOST
@@ -53,7 +53,7 @@ def test_a_picture_does_not_see_its_neighbours(unet: OnnxUNet, noise: np.ndarray
         np.testing.assert_array_equal(some_h, h[:count])
 
 
-def test_injected_pictures_do_not_see_their_neighbours(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_injected_pictures_do_not_see_their_neighbours(unet: UNetEngine, noise: np.ndarray) -> None:
     """Likewise with an injection, whose parts are cut into the same batches."""
     content, gamma = _content(unet, MOST), _gamma(unet, MOST, 0.5)
     gamma *= np.linspace(0, 1, MOST, dtype=np.float32)[:, None, None, None]
@@ -64,21 +64,21 @@ def test_injected_pictures_do_not_see_their_neighbours(unet: OnnxUNet, noise: np
             np.testing.assert_array_equal(part, of[rows])
 
 
-def test_no_injection_changes_nothing(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_no_injection_changes_nothing(unet: UNetEngine, noise: np.ndarray) -> None:
     """With gamma 0 the injected output is the plain one, which is that of the plain graph."""
     eps, eps_injected = unet.injected(noise[:2], 300, Injection(_content(unet, 2), _gamma(unet, 2, 0.0)))
     np.testing.assert_array_equal(eps_injected, eps)
     np.testing.assert_allclose(eps, unet.plain(noise[:2], 300)[0], rtol=1e-4, atol=1e-4)
 
 
-def test_its_own_content_changes_nothing(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_its_own_content_changes_nothing(unet: UNetEngine, noise: np.ndarray) -> None:
     """Injecting a picture's own h, at any weight, is no injection."""
     h = unet.plain(noise[:2], 300)[1]
     eps, eps_injected = unet.injected(noise[:2], 300, Injection(h, _gamma(unet, 2, 0.7)))
     np.testing.assert_allclose(eps_injected, eps, rtol=1e-3, atol=1e-3)
 
 
-def test_a_direction_is_a_change_of_h(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_a_direction_is_a_change_of_h(unet: UNetEngine, noise: np.ndarray) -> None:
     """`h + gamma (content - h) + delta`: a content at weight 1 equals that content as a direction."""
     h, content = unet.plain(noise[:2], 300)[1], _content(unet, 2)
     none = np.zeros_like(content)
@@ -88,7 +88,7 @@ def test_a_direction_is_a_change_of_h(unet: OnnxUNet, noise: np.ndarray) -> None
     assert np.abs(as_content - unet.plain(noise[:2], 300)[0]).max() > 1e-3
 
 
-def test_gamma_is_a_map(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_gamma_is_a_map(unet: UNetEngine, noise: np.ndarray) -> None:
     """A weight in one cell of h alone changes something, and less than the same weight in all of them."""
     content, one_cell = _content(unet, 1), _gamma(unet, 1, 0.0)
     one_cell[0, 0, 0, 0] = 1.0
@@ -99,7 +99,7 @@ def test_gamma_is_a_map(unet: OnnxUNet, noise: np.ndarray) -> None:
     assert 0 < changes[0] < changes[1]
 
 
-def test_the_timestep_matters(unet: OnnxUNet, noise: np.ndarray) -> None:
+def test_the_timestep_matters(unet: UNetEngine, noise: np.ndarray) -> None:
     """The same picture at another step is another question."""
     assert not np.allclose(unet.plain(noise[:1], 10)[0], unet.plain(noise[:1], 900)[0], atol=1e-3)
 
@@ -107,7 +107,7 @@ def test_the_timestep_matters(unet: OnnxUNet, noise: np.ndarray) -> None:
 def test_an_encoder_is_no_unet() -> None:
     """An engine of another kind is refused by its manifest."""
     with pytest.raises(EngineError, match="a encoder engine, expected a unet"):
-        OnnxUNet(SMALLEST)
+        load_unet(SMALLEST)
 
 
 @pytest.mark.parametrize("name", ["unet.weights", "unet_injected.onnx"])
@@ -116,4 +116,4 @@ def test_a_damaged_unet_is_refused(tmp_path: Path, name: str) -> None:
     folder = copy_of(UNET, tmp_path)
     (folder / name).write_bytes((folder / name).read_bytes()[:-1])
     with pytest.raises(EngineError, match=f"{name}: sha256"):
-        OnnxUNet(folder)
+        load_unet(folder)
