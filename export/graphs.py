@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 OPSET = 18
+LAST = ".last"  # marks the graph's outputs while the exporter names everything else
 Arrays = dict[str, npt.NDArray[np.float32]]
 AnyArrays = Mapping[str, npt.NDArray[np.float32] | npt.NDArray[np.int64]]
 
@@ -27,14 +28,16 @@ def onnx_from_torch(
     outputs: Sequence[str],
     *,
     dynamic: Mapping[str, Mapping[int, str]],
+    scratch: Path | None = None,
 ) -> onnx.ModelProto:
     """The module as a graph with named inputs and outputs. `dynamic`: input -> axis -> name of the free size.
 
-    Examples must have a batch of two or more: a batch of one is silently frozen.
+    The weights pass through a file in `scratch` (default: the system's temporary folder). Examples must have
+    a batch of two or more: a batch of one is silently frozen.
     """
     assert all(len(example) >= 2 for example in examples.values()), "example batch below 2 would be frozen"
     shapes = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in dynamic.items()}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about missing optional packages
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         path = Path(folder) / "graph.onnx"
@@ -43,7 +46,7 @@ def onnx_from_torch(
             kwargs=dict(examples),
             f=str(path),
             input_names=list(examples),
-            output_names=list(outputs),
+            output_names=[f"{name}{LAST}" for name in outputs],
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
@@ -51,9 +54,24 @@ def onnx_from_torch(
             verbose=False,
         )
         model = onnx.load(str(path))
+    _rename_outputs(model, outputs)
     _rename_axes(model, dynamic)
     strip_traces(model)
     return model
+
+
+def _rename_outputs(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """Takes LAST off the outputs' names; tensors inside that have such a name already get another.
+
+    The exporter names tensors after their layers and does not see that `embedding` is taken.
+    """
+    graph = model.graph
+    names = {name: f"{name}.inner" for name in outputs} | {f"{name}{LAST}": name for name in outputs}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.output, *graph.value_info):
+        value.name = names.get(value.name, value.name)
 
 
 def _rename_axes(model: onnx.ModelProto, dynamic: Mapping[str, Mapping[int, str]]) -> None:

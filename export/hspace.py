@@ -5,6 +5,8 @@ those of the sample: Kwon et al., "Diffusion Models Already Have a Semantic Late
 2210.10960; mixing in the h of a content picture: Jeong et al., "Training-free Content Injection using h-space
 in Diffusion Models", 2024, arXiv 2303.15403.
 
+Along the sphere instead of linearly, as that method does: `interpolation="slerp"`.
+
 Shapes: N images, 3 channels, H W pixels; h has C channels on h x w cells.
 """
 
@@ -15,6 +17,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from engines.diffusion.injection import PARALLEL, SMALLEST_NORM
+from engines.unet import Interpolation
+from export.errors import ExportError
 
 # A diffusers UNet2DModel. The package ships no types, so to a checker its model has no attributes.
 UNet2D = Any
@@ -103,13 +109,18 @@ class InjectedUNet(HSpaceUNet):
     -> eps, eps_injected [N, 3, H, W], h [N, C, h, w].
     """
 
+    def __init__(self, unet: UNet2D, *, interpolation: Interpolation = "lerp") -> None:
+        super().__init__(unet)
+        self.interpolation = interpolation
+
     def forward(
         self, sample: Tensor, timestep: Tensor, h_content: Tensor, gamma: Tensor, delta_h: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         count = sample.shape[0]
         encoded = self.encode(sample, timestep)
         h = encoded.h.float()
-        injected = h + gamma * (h_content - h) + delta_h
+        mixed = slerp(h, h_content, gamma) if self.interpolation == "slerp" else h + gamma * (h_content - h)
+        injected = mixed + delta_h
         both = self.decode(
             Encoded(
                 torch.cat([encoded.h, injected.to(encoded.h.dtype)]),
@@ -120,6 +131,25 @@ class InjectedUNet(HSpaceUNet):
         # Slices: chunk(2) would freeze the batch size in the exported graph, without an error.
         plain, changed = both[:count], both[count:]
         return self.eps(plain, sample, timestep), self.eps(changed, sample, timestep), h
+
+
+def slerp(h: Tensor, h_content: Tensor, gamma: Tensor) -> Tensor:
+    """`engines.diffusion.injection.slerp` in float32, its linear case near parallel too."""
+    axes = (1, 2, 3)
+    norm = h.square().sum(dim=axes, keepdim=True).sqrt()
+    norm_content = h_content.square().sum(dim=axes, keepdim=True).sqrt()
+    scaled = h_content * (norm / norm_content.clamp(min=SMALLEST_NORM))
+    # Divided by each norm in turn: their product could leave float32.
+    cosine = (h / norm.clamp(min=SMALLEST_NORM) * (scaled / norm.clamp(min=SMALLEST_NORM))).sum(
+        dim=axes, keepdim=True
+    )
+    angle = torch.acos(cosine.clamp(-1.0, 1.0))
+    sine = torch.sin(angle)
+    flat = sine < PARALLEL
+    safe = torch.where(flat, torch.ones_like(sine), sine)
+    weight = torch.where(flat, 1 - gamma, torch.sin((1 - gamma) * angle) / safe)
+    weight_content = torch.where(flat, gamma, torch.sin(gamma * angle) / safe)
+    return weight * h + weight_content * scaled
 
 
 def alphas_cumprod() -> Tensor:
@@ -137,13 +167,32 @@ def time_frequencies(unet: UNet2D) -> Tensor:
 
 
 def check_supported(unet: UNet2D) -> None:
-    """Asserts that the model is one whose forward pass this module repeats."""
+    """ExportError unless the model is one whose forward pass this module repeats."""
     config = unet.config
-    assert config.time_embedding_type == "positional", config.time_embedding_type
-    assert config.class_embed_type is None and config.num_class_embeds is None, "class-conditional model"
-    assert unet.mid_block is not None, "no middle block"
     blocks = (*unet.down_blocks, *unet.up_blocks)
-    assert not any(hasattr(block, "skip_conv") for block in blocks), "skip blocks are not supported"
+    checks = {
+        f"time embedding {config.time_embedding_type!r}: positional is needed": (
+            config.time_embedding_type == "positional"
+        ),
+        "class-conditional model: the engine has no class input": (
+            config.class_embed_type is None and config.num_class_embeds is None
+        ),
+        "no middle block: it has no h-space": unet.mid_block is not None,
+        "skip blocks are not supported": not any(hasattr(block, "skip_conv") for block in blocks),
+        f"{config.in_channels} input channels: photos have 3": config.in_channels == EPS_CHANNELS,
+        f"{config.out_channels} output channels: 3, or 6 with a learned variance, are known": (
+            config.out_channels in (EPS_CHANNELS, 2 * EPS_CHANNELS)
+        ),
+        f"sample_size {config.sample_size!r}: one size in pixels is needed": isinstance(
+            config.sample_size, int
+        ),
+        f"prediction_type {config.get('prediction_type')!r}: epsilon or v_prediction is needed": (
+            config.get("prediction_type", "epsilon") in ("epsilon", "v_prediction")
+        ),
+    }
+    problems = [said for said, holds in checks.items() if not holds]
+    if problems:
+        raise ExportError("This UNet cannot be exported: " + "; ".join(problems) + ".")
 
 
 def h_shape(unet: UNet2D, size_px: int) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ from export.embedded.pictures import draw_picture
 from export.embedded.training import Checkpoint, fp16_rounded, load_checkpoint
 from export.embedded.unet64 import SIZE_PX, build_unet64, noised
 from export.encoder_engine import save_encoder_engine
+from export.output import fresh_folder
 from export.provenance import Provenance, weights_sha256
 from export.unet_engine import GOLDEN_TIMESTEP, Inputs, save_unet_engine, unet_inputs
 
@@ -90,15 +91,8 @@ def golden_unet_inputs() -> dict[str, Inputs]:
 
 def install(name: str, checkpoint: Checkpoint, out: Path) -> Manifest:
     """Exports into a folder beside its place, then moves it there: nobody sees a half-written engine."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as temporary:
-        fresh = Path(temporary) / name
-        manifest = export(name, checkpoint, fresh)
-        place = out / name
-        if place.exists():
-            place.rename(Path(temporary) / "old")
-        fresh.rename(place)
-    return manifest
+    with fresh_folder(out / name) as fresh:
+        return export(name, checkpoint, fresh)
 
 
 def _provenance(checkpoint: Checkpoint, sha256: str) -> Provenance:

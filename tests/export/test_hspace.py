@@ -13,10 +13,20 @@ pytest.importorskip("diffusers")
 
 from diffusers import UNet2DModel  # noqa: E402
 
+from engines.diffusion.injection import slerp as slerp_of_numpy  # noqa: E402
 from engines.manifest import Manifest, check_files, load_manifest, subsample  # noqa: E402
 from export.embedded.training import fp16_rounded  # noqa: E402
+from export.errors import ExportError  # noqa: E402
 from export.graphs import run_onnx, run_torch  # noqa: E402
-from export.hspace import Encoded, InjectedUNet, PlainUNet, alphas_cumprod, h_shape  # noqa: E402
+from export.hspace import (  # noqa: E402
+    Encoded,
+    InjectedUNet,
+    PlainUNet,
+    alphas_cumprod,
+    check_supported,
+    h_shape,
+    slerp,
+)
 from export.provenance import Provenance  # noqa: E402
 from export.unet_engine import GRAPHS, OUTPUTS, WEIGHTS_FILE, save_unet_engine, unet_inputs  # noqa: E402
 
@@ -174,3 +184,45 @@ def test_manifest_and_golden_describe_the_engine(unet: UNet2DModel, engine: tupl
                     atol=manifest.golden.atol,
                     rtol=manifest.golden.rtol,
                 )
+
+
+def both_slerps(h: np.ndarray, content: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    tensors = (torch.from_numpy(value) for value in (h, content, gamma))
+    return slerp(*tensors).numpy(), slerp_of_numpy(h, content, gamma)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_the_graphs_slerp_is_numpys(scale: float) -> None:
+    """In float32 the way along the sphere is that of the box, for any lengths, with a map of gamma."""
+    rng = np.random.default_rng(0)
+    h, content = (rng.standard_normal((3, 64, 8, 8), dtype=np.float32) for _ in range(2))
+    found, expected = both_slerps(scale * h, 7 * content, rng.random((3, 1, 8, 8), dtype=np.float32))
+    np.testing.assert_allclose(found, expected, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize("closeness", [0.0, 1e-6, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_graphs_slerp_holds_near_parallel(closeness: float, sign: int) -> None:
+    """Where the angle nearly vanishes, or nearly is half a turn, it stays finite; small angles agree."""
+    rng = np.random.default_rng(1)
+    h, other = (rng.standard_normal((2, 64, 8, 8), dtype=np.float32) for _ in range(2))
+    content = sign * h + np.float32(closeness) * other
+    found, expected = both_slerps(h, content, np.full((2, 1, 8, 8), 0.3, np.float32))
+    assert np.isfinite(found).all()
+    if sign > 0:  # opposite, every way round is as short, and rounding decides which is taken
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_slerp_of_nothing_is_nothing() -> None:
+    """An h or a content of zeros gives no NaN."""
+    zero, gamma = np.zeros((1, 4, 2, 2), np.float32), np.full((1, 1, 2, 2), 0.5, np.float32)
+    for h, content in ((zero, zero), (zero, zero + 1), (zero + 1, zero)):
+        assert np.isfinite(both_slerps(h, content, gamma)[0]).all()
+
+
+def test_unsupported_models_are_refused_together() -> None:
+    """Everything about a UNet2DModel that the wrapper does not repeat stands in one error."""
+    unet = small_unet()
+    unet.register_to_config(time_embedding_type="fourier", sample_size=(8, 16), prediction_type="sample")
+    with pytest.raises(ExportError, match=r"fourier.*sample_size.*'sample'"):
+        check_supported(unet)

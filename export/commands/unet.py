@@ -1,0 +1,121 @@
+"""`goodparts-export unet`: a diffusion UNet as an engine with its h-space."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ABOUT = """\
+Turns a diffusion UNet into the engine that the DiffStyle generators run: unet_plain.onnx and
+unet_injected.onnx, which share one file of weights, golden outputs of the original network, and
+manifest.json.
+
+The checkpoint is a guided-diffusion state dict (.pt or .safetensors), or a folder with a diffusers
+UNet2DModel (config.json and diffusion_pytorch_model.safetensors). Without --architecture a state dict is
+taken for the ImageNet 256x256 unconditional model, 256x256_diffusion_uncond.pt.
+
+The graphs are run under ONNX Runtime and compared with PyTorch before anything is written.
+"""
+ADM_LICENCE = "MIT (openai/guided-diffusion)"
+ADM_SHA256 = "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1"  # of the published file
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "unet",
+        help="a diffusion UNet with its h-space, from guided-diffusion or diffusers",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument("--checkpoint", type=Path, metavar="F", help="state dict, or a diffusers folder")
+    weights.add_argument(
+        "--random-weights", action="store_true", help="for trials, before the real weights are at hand"
+    )
+    parser.add_argument("--seed", type=int, help="of the random weights (default 0)")
+    parser.add_argument(
+        "--architecture",
+        type=Path,
+        metavar="JSON",
+        help="the arguments of guided-diffusion's UNetModel that the checkpoint was trained with, bare or "
+        "under the key `constructor`",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the engine")
+    parser.add_argument("--name", help="of the engine, in results and reports (default: that of --out)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16"),
+        default="fp32",
+        help="of the arithmetic; fp16 leaves norms, softmax, time embedding and the last layer in fp32, and "
+        "inputs and outputs too (default %(default)s)",
+    )
+    parser.add_argument(
+        "--interpolation",
+        choices=("lerp", "slerp"),
+        default="lerp",
+        help="between the photo's h and the content's: straight, as in the paper, or along the sphere. A "
+        "box set to the other one runs this engine too, at one pass more a step (default %(default)s)",
+    )
+    parser.add_argument(
+        "--licence",
+        help="of the weights, for the manifest (default: MIT for the published ImageNet model, for others "
+        '"not stated")',
+    )
+    parser.add_argument("--force", action="store_true", help="replace what is in --out")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from export.adm import source_of_checkpoint, source_of_random
+    from export.adm_architecture import read_architecture
+    from export.output import check_output, fresh_folder
+    from export.provenance import Provenance
+    from export.steps import step
+    from export.unet_engine import UNetOptions, save_unet_engine
+
+    _check(options)
+    check_output(options.out, force=options.force)
+    architecture = read_architecture(options.architecture) if options.architecture else None
+    with step("weights"):
+        if options.random_weights:
+            source = source_of_random(options.seed or 0, architecture)
+        else:
+            source = source_of_checkpoint(options.checkpoint, architecture)
+    provenance = Provenance(
+        pack="full",
+        licence=options.licence or _licence(options, source.sha256),
+        source=source.said,
+        source_sha256=source.sha256,
+    )
+    unet_options = UNetOptions(
+        precision=options.precision,
+        interpolation=options.interpolation,
+        recipe={**source.recipe, "interpolation": options.interpolation},
+    )
+    name = options.name or options.out.resolve().name
+    with fresh_folder(options.out) as folder:
+        manifest = save_unet_engine(
+            source.unet, folder, name=name, provenance=provenance, options=unet_options
+        )
+        size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{options.out}: {name}, {manifest.parameters / 1e6:.1f} M parameters, {size / 1e6:.1f} MB")
+    print(f"{manifest.precision}, {manifest.interpolation}, {manifest.gflop:.1f} GFLOP an injected pass")
+    worst = ", ".join(f"{figure} {error:.1e}" for figure, error in manifest.parity.items())
+    print(f"largest differences from PyTorch: {worst}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """UsageError for options that say nothing together."""
+    from export.errors import UsageError
+
+    if options.seed is not None and not options.random_weights:
+        raise UsageError("--seed: belongs to --random-weights; a checkpoint has its weights already.")
+    if options.checkpoint and not options.checkpoint.exists():
+        raise UsageError(f"--checkpoint {options.checkpoint}: no such file or folder.")
+
+
+def _licence(options: argparse.Namespace, sha256: str) -> str:
+    if options.random_weights:
+        return "none: random weights"
+    return ADM_LICENCE if sha256 == ADM_SHA256 else "not stated"
