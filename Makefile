@@ -58,9 +58,11 @@ test-full: check $(EXPORT_STAMP)
 	$(EXPORT) -m mypy -p export
 	$(EXPORT) -m pytest tests/export
 
-bench: $(BOX_STAMP)
+bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.sharing
 	$(BOX) -m benchmarks.inspection
+	$(EXPORT) -m benchmarks.export_speed
+	$(EXPORT) -m benchmarks.full_unet
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build
