@@ -144,11 +144,14 @@ class Denoiser:
     def __init__(self, factor: float = 1.0) -> None:
         self.factor = factor
         self.batches: set[int] = set()
+        self.timesteps: set[int] = set()
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         x = inputs["sample"]
         n, c, size, _ = x.shape
         self.batches.add(n)
+        self.timesteps.update(inputs["timestep"].tolist())
+        assert inputs["timestep"].shape == (n,)
         h = x.reshape(n, c, 4, size // 4, 4, size // 4).mean(axis=(3, 5))
         if "gamma" not in inputs:
             return {"eps": self.factor * x, "h": h}
@@ -171,3 +174,4 @@ def test_a_unets_candidates(way: Way) -> None:
     assert compare_rankings(first, second).largest_change == 0.0
     assert not compare_rankings(first, third).holds
     assert max(right.batches) <= BATCH
+    assert len(right.timesteps) == 3

@@ -22,9 +22,10 @@ from torch import Tensor, nn  # noqa: E402
 
 from engines.errors import EngineError  # noqa: E402
 from engines.manifest import Manifest, file_sha256, load_manifest, save_manifest  # noqa: E402
+from engines.onnxrt.runner import OnnxRunner  # noqa: E402
 from engines.packs import EMBEDDED  # noqa: E402
 from engines.verified import check_verified  # noqa: E402
-from export import cli, seen, verify  # noqa: E402
+from export import cli, rungs, seen, verify  # noqa: E402
 from export.encoder_engine import save_encoder_engine  # noqa: E402
 from export.graphs import run_onnx  # noqa: E402
 from export.observation import Observation  # noqa: E402
@@ -147,6 +148,29 @@ def test_an_engine_is_compared_with_its_original(
     said = {rung["name"]: rung["said"] for rung in report["rungs"]}
     assert said["cuda"].startswith("not run: ") and said["tensorrt"].startswith("not run: ")
     assert not report["recorded"] and load_manifest(engine).verified == {}  # fp32 needs none
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_plans_are_run_where_there_is_a_gpu(
+    engine: Path,
+    original: dict[str, nn.Module],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    has_gpu: bool,
+) -> None:
+    """Each kind of plan is a rung of its own; without a GPU it is listed as not run."""
+    (engine / "encoder.tensorrt-rtx.sm89.plan").write_bytes(b"plan")
+
+    def runner(path: Path, files: Mapping[str, str]) -> OnnxRunner:
+        assert path.suffix == ".plan" and "encoder.onnx" in files
+        return OnnxRunner(engine / "encoder.onnx", device="cpu")
+
+    monkeypatch.setattr(rungs, "TensorRTRunner", runner)
+    monkeypatch.setattr(rungs, "_gpu_problem", lambda: "" if has_gpu else "no driver")
+    code, (report,) = run_json(capsys, engine)
+    said = {rung["name"]: rung["said"] for rung in report["rungs"]}
+    assert code == 0 and said["tensorrt-rtx.sm89"].startswith("not run") is not has_gpu
+    assert ("tensorrt-rtx.sm89" in {one["rung"] for one in report["rankings"]}) is has_gpu
 
 
 def test_the_table_says_it_too(
@@ -312,9 +336,9 @@ def test_bad_usage(
 
 
 def seen_of(rankings: Mapping[str, Mapping[str, float]]) -> seen.Seen:
-    rungs = {name: Rung(family=name, name=name, said="") for name in rankings}
+    opened = {name: Rung(family=name, name=name, said="") for name in rankings}
     found = {name: Observation(outputs={}, golden={}, ranking=one) for name, one in rankings.items()}
-    return seen.Seen(base="pytorch", reference="", found=found, rungs=rungs, missed={}, said=())
+    return seen.Seen(base="pytorch", reference="", found=found, rungs=opened, missed={}, said=())
 
 
 @pytest.mark.parametrize("magnifies", [True, False])
