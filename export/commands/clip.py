@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.commands import numbers
 from export.errors import UsageError
 from export.output import check_output, fresh_folder
 from export.steps import step
@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--layers",
-        type=_layers,
+        type=numbers.several,
         metavar="N,N",
         default=(),
         help="blocks of the image tower whose patch features become maps, from 1 (default the last)",
@@ -84,7 +84,7 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
         help="OpenAI's archive, or a state dict: .safetensors, .pt, .bin with tensors alone",
     )
     group.add_argument("--random-weights", action="store_true", help="for trials without a checkpoint")
-    group.add_argument("--seed", type=_seed, help="of the random weights (default 0)")
+    group.add_argument("--seed", type=numbers.seed, help="of the random weights (default 0)")
     group.add_argument(
         "--pretrained",
         metavar="TAG",
@@ -174,26 +174,3 @@ def _show(out: Path, manifests: list[Manifest]) -> None:
     print(f"space: {manifests[0].space}")
     print(f"licence: {manifests[0].licence}")
     print(f"next: goodparts-export verify {out}")
-
-
-def _seed(text: str) -> int:
-    return _number(text, "a number from 0 to 4294967295", lambda number: 0 <= number < 2**32)
-
-
-def _number(text: str, wanted: str, holds: Callable[[int], bool]) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not holds(number):
-        raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}")
-    return number
-
-
-def _layers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: give numbers with commas between, such as 6,12"
-        ) from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.commands import numbers
 from export.errors import UsageError
 from export.output import check_output, fresh_folder
 from export.steps import say, step
@@ -80,7 +80,7 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", type=Path, metavar="FILE", help=".safetensors, or .pt and .pth with tensors alone"
     )
     group.add_argument("--random-weights", action="store_true", help="for trials without a checkpoint")
-    group.add_argument("--seed", type=_seed, help="of the random weights (default 0)")
+    group.add_argument("--seed", type=numbers.seed, help="of the random weights (default 0)")
     group.add_argument(
         "--licence",
         metavar="TEXT",
@@ -99,16 +99,16 @@ def _add_form(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--image-size",
-        type=_positive,
+        type=numbers.positive,
         metavar="N",
         help="side of pictures in pixels (default the network's own); positions of a transformer's "
         "checkpoint are resampled to it",
     )
     group.add_argument(
-        "--layers", type=_numbers, metavar="N,N", default=(), help="layers of the maps, from 1"
+        "--layers", type=numbers.several, metavar="N,N", default=(), help="layers of the maps, from 1"
     )
     group.add_argument(
-        "--strides", type=_numbers, metavar="N,N", default=(), help="only maps of these strides"
+        "--strides", type=numbers.several, metavar="N,N", default=(), help="only maps of these strides"
     )
     group.add_argument(
         "--mean", type=_channels, metavar="R,G,B", help="of RGB from 0 to 1; one number for all"
@@ -234,39 +234,12 @@ def _list(pattern: str | None, family: str | None) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    return _number(text, "a number above 0", lambda number: number > 0)
-
-
-def _seed(text: str) -> int:
-    return _number(text, "a number from 0 to 4294967295", lambda number: 0 <= number < 2**32)
-
-
-def _number(text: str, wanted: str, holds: Callable[[int], bool]) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not holds(number):
-        raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}")
-    return number
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: give numbers with commas between, such as 6,12"
-        ) from error
-
-
 def _channels(text: str) -> Channels:
     try:
-        numbers = [float(part) for part in text.split(",")]
+        values = [float(part) for part in text.split(",")]
     except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 3) or not all(abs(number) < 1e6 for number in numbers):
+        values = []
+    if len(values) not in (1, 3) or not all(abs(number) < 1e6 for number in values):
         raise argparse.ArgumentTypeError(f"{text!r}: give one number, or three with commas between")
-    red, green, blue = numbers if len(numbers) == 3 else numbers * 3
+    red, green, blue = values if len(values) == 3 else values * 3
     return red, green, blue

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from export.commands import numbers
+
 ABOUT = """\
 Turns a diffusion UNet into the engine that the DiffStyle generators run: unet_plain.onnx and
 unet_injected.onnx, which share one file of weights, golden outputs of the original network, and
@@ -32,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     weights.add_argument(
         "--random-weights", action="store_true", help="for trials, before the real weights are at hand"
     )
-    parser.add_argument("--seed", type=int, help="of the random weights (default 0)")
+    parser.add_argument("--seed", type=numbers.seed, help="of the random weights (default 0)")
     parser.add_argument(
         "--architecture",
         type=Path,
@@ -102,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"{manifest.precision}, {manifest.interpolation}, {manifest.gflop:.1f} GFLOP an injected pass")
     worst = ", ".join(f"{figure} {error:.1e}" for figure, error in manifest.parity.items())
     print(f"largest differences from PyTorch: {worst}")
+    print(f"licence: {manifest.licence}")
+    print(f"next: goodparts-export verify {options.out}")
     return 0
 
 

@@ -171,7 +171,7 @@ def test_an_unknown_interpolation_is_refused(engines: dict[str, Path], tmp_path:
     ("options", "code", "said"),
     [
         (["--checkpoint", "absent.pt"], 2, "no such file or folder"),
-        (["--checkpoint", "notes.txt"], 1, "not a file of tensors"),
+        (["--checkpoint", "notes.txt"], 1, "not a file of weights"),
         (["--random-weights", "--architecture", "notes.txt"], 2, "not a JSON file"),
         (["--random-weights", "--architecture", "classes.json"], 2, "Class-conditional"),
         (["--checkpoint", "notes.txt", "--seed", "1"], 2, "--seed"),
