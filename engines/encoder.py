@@ -22,6 +22,7 @@ from engines.manifest import check_files, engine_hash, file_sha256, load_manifes
 from engines.onnxrt.runner import OnnxRunner
 from engines.rank_check import check_rank
 from engines.runner import Arrays, Device, Runner, check_names
+from engines.verified import check_verified
 
 GPU_BATCH = 8
 FOREIGN_MULTIPLE = 32  # what convolutional networks with five halvings need
@@ -141,6 +142,7 @@ def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> 
     manifest = load_manifest(folder)
     if manifest.kind != "encoder":
         raise EngineError(f"{folder}: a {manifest.kind} engine, expected an encoder.")
+    check_verified(manifest, folder)
     check_files(manifest, folder)
     spec = EncoderSpec(
         name=manifest.name,

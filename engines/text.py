@@ -20,6 +20,7 @@ from engines.errors import EngineError
 from engines.manifest import Manifest, check_files, engine_hash, load_manifest
 from engines.onnxrt.runner import OnnxRunner
 from engines.runner import Device
+from engines.verified import check_verified
 
 TOKENIZER_FILE = "tokenizer.json"
 INPUT, OUTPUT = "tokens", "embedding"
@@ -88,6 +89,7 @@ def load_text_encoder(folder: Path, *, device: Device = "auto", threads: int = 0
         raise EngineError(f"{folder}: a {manifest.kind} engine, expected a text encoder.")
     if TOKENIZER_FILE not in manifest.files:
         raise EngineError(f"{folder}: its manifest lists no {TOKENIZER_FILE}. Export the engine again.")
+    check_verified(manifest, folder)
     check_files(manifest, folder)
     return OnnxTextEncoder(folder, manifest, device=device, threads=threads)
 

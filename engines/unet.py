@@ -19,6 +19,7 @@ from engines.ladder import climb
 from engines.manifest import Manifest, check_files, engine_hash, load_manifest
 from engines.rank_check import check_eps
 from engines.runner import Device, Runner, check_names
+from engines.verified import check_verified
 
 Floats = npt.NDArray[np.float32]
 Interpolation = Literal["lerp", "slerp"]
@@ -141,6 +142,7 @@ def load_unet(folder: Path, *, device: Device = "auto", threads: int = 0) -> UNe
             f"{folder}: its manifest says interpolation {manifest.interpolation!r}, known are "
             f"{' and '.join(INTERPOLATIONS)}. Export the engine again."
         )
+    check_verified(manifest, folder)
     check_files(manifest, folder)
     graphs = {role: folder / manifest.graphs[role] for role in INPUTS}
 

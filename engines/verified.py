@@ -30,15 +30,16 @@ def check_verified(manifest: Manifest, folder: Path) -> None:
     said = manifest.verified if isinstance(manifest.verified, dict) else {}
     if said.get("engine") != engine_hash(manifest):
         fault = "has not been verified since its files were written" if said else "was never verified"
-    elif said.get("verdict") == ACCEPTED:
-        return
-    else:
-        fault = f"was refused by goodparts-export verify: {said.get('reason', 'no reason is given')}"
-    raise EngineError(
-        f"{folder}: computes in {manifest.precision} and {fault}. Where it was exported, run "
-        f"`goodparts-export verify {folder.name}` and copy the folder again, or export it with --precision "
-        "fp32."
-    )
+        raise EngineError(
+            f"{folder}: computes in {manifest.precision} and {fault}. Where it was exported, run "
+            f"`goodparts-export verify {folder.name}` and copy the folder again, or export it with "
+            "--precision fp32."
+        )
+    if said.get("verdict") != ACCEPTED:
+        raise EngineError(
+            f"{folder}: computes in {manifest.precision} and was refused by goodparts-export verify: "
+            f"{said.get('reason', 'no reason is given')}. Export it with --precision fp32."
+        )
 
 
 def record_verdict(
