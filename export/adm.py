@@ -16,18 +16,18 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from engines.manifest import file_sha256
 from export.adm_architecture import ADM_256, Architecture, as_recipe, parse_architecture, unet_config
 from export.adm_keys import converted, entries
+from export.checkpoints import DIFFUSERS
 from export.errors import ExportError, UsageError
 from export.hspace import UNet2D, check_supported
 from export.originals import Original, Originals
-from export.provenance import weights_sha256
+from export.provenance import Provenance, of_file, of_random_weights
 from export.tensor_files import read_tensors
 from export.unet_engine import OUTPUTS, unet_wrappers
 
 CONFIG_FILE = "config.json"
-DIFFUSERS_WEIGHTS = "diffusion_pytorch_model.safetensors"
+GUIDED_DIFFUSION = "UNet of guided-diffusion"
 RESIDUAL_SHARE = 0.3  # random weights that write the residual stream are smaller, or it grows with depth
 
 
@@ -37,14 +37,16 @@ class Source:
 
     unet: UNet2D
     recipe: Mapping[str, Any]
-    said: str  # where the weights come from
-    sha256: str
+    provenance: Provenance
 
 
-def source_of_checkpoint(path: Path, architecture: Architecture | None) -> Source:
+def source_of_checkpoint(
+    path: Path, architecture: Architecture | None, *, licence: str | None = None
+) -> Source:
     """From a guided-diffusion state dict (`.pt`, `.safetensors`) or a diffusers folder.
 
     `architecture` None: the ImageNet-256 unconditional model, or what the folder's configuration says.
+    `licence`: what the person who exports says it is.
     """
     if path.is_dir():
         if architecture is not None:
@@ -53,19 +55,19 @@ def source_of_checkpoint(path: Path, architecture: Architecture | None) -> Sourc
             )
         config = _diffusers_config(path)
         recipe = {"family": "diffusers", "architecture": config, "weights": "checkpoint"}
-        weights = path / DIFFUSERS_WEIGHTS
+        weights, network = path / DIFFUSERS, f"UNet2DModel of the folder {path.resolve().name}"
     else:
         recipe = {
             "family": "guided-diffusion",
             "architecture": as_recipe(architecture or ADM_256),
             "weights": "checkpoint",
         }
-        weights = path
+        weights, network = path, GUIDED_DIFFUSION
     unet = _built(recipe, path)
-    return Source(unet=unet, recipe=recipe, said=f"checkpoint {path.name}", sha256=file_sha256(weights))
+    return Source(unet=unet, recipe=recipe, provenance=of_file(weights, network=network, licence=licence))
 
 
-def source_of_random(seed: int, architecture: Architecture | None) -> Source:
+def source_of_random(seed: int, architecture: Architecture | None, *, licence: str | None = None) -> Source:
     """Random weights: for trying out an export before the real weights are at hand."""
     recipe = {
         "family": "guided-diffusion",
@@ -74,8 +76,8 @@ def source_of_random(seed: int, architecture: Architecture | None) -> Source:
         "seed": seed,
     }
     unet = _built(recipe, None)
-    said = f"random weights, seed {seed}: for trials only"
-    return Source(unet=unet, recipe=recipe, said=said, sha256=weights_sha256(unet.state_dict()))
+    provenance = of_random_weights(unet.state_dict(), seed=seed, network=GUIDED_DIFFUSION, licence=licence)
+    return Source(unet=unet, recipe=recipe, provenance=provenance)
 
 
 def rebuild(recipe: Mapping[str, Any], checkpoint: Path | None) -> Originals:
@@ -96,7 +98,7 @@ def _built(recipe: Mapping[str, Any], checkpoint: Path | None) -> UNet2D:
     if checkpoint is None:
         raise ExportError("The engine was made from a checkpoint. Name it with --checkpoint.")
     if architecture is None:
-        weights = checkpoint / DIFFUSERS_WEIGHTS if checkpoint.is_dir() else checkpoint
+        weights = checkpoint / DIFFUSERS if checkpoint.is_dir() else checkpoint
         return _filled(unet, _checked_diffusers(unet, read_state(weights), weights))
     return _filled(unet, unet_weights(architecture, unet, read_state(checkpoint), where=checkpoint))
 
@@ -173,10 +175,10 @@ def _checked_diffusers(unet: UNet2D, state: dict[str, Tensor], where: Path) -> d
 def _diffusers_config(folder: Path) -> dict[str, Any]:
     """What `config.json` says, without what diffusers adds for itself."""
     path = folder / CONFIG_FILE
-    for needed in (path, folder / DIFFUSERS_WEIGHTS):
+    for needed in (path, folder / DIFFUSERS):
         if not needed.is_file():
             raise UsageError(
-                f"{needed}: no such file. A diffusers folder has {CONFIG_FILE} and {DIFFUSERS_WEIGHTS}; save "
+                f"{needed}: no such file. A diffusers folder has {CONFIG_FILE} and {DIFFUSERS}; save "
                 "the UNet2DModel with save_pretrained(FOLDER)."
             )
     try:

@@ -44,7 +44,8 @@ def make_all(targets: Sequence[Target], run_command: RunCommand, *, force: bool)
         outcome = Outcome(target=target, state=state, seconds=time.monotonic() - start, reason=reason)
         say(f"[{number}/{len(targets)}] {target.name}: {state}{f': {reason}' if reason else ''}")
         held[target.name] = outcome.holds
-        gc.collect()  # the next network needs the memory of this one
+        if state in ("made", "failed"):
+            gc.collect()  # the next network needs the memory of this one
         yield outcome
 
 
@@ -124,4 +125,4 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def _size_mib(target: Target) -> float:
-    return sum((target.made.folder / name).stat().st_size for name in target.made.hashes()) / 2**20
+    return sum(path.stat().st_size for path in target.made.paths()) / 2**20

@@ -15,18 +15,17 @@ from typing import Any, cast
 
 from torch import nn
 
-from engines.manifest import Manifest, file_sha256
+from engines.manifest import Manifest
 from export import backbones
 from export.backbones.random_weights import enliven, settle_batch_norms
-from export.backbones.statement import RANDOM, UNKNOWN
 from export.backbones.towers import ImageTower, side_of
-from export.catalogue import by_hash
 from export.clip_model import ClipModel, build_clip
 from export.clip_weights import load_weights
-from export.encoder_engine import Precision, save_encoder_engine
+from export.encoder_engine import save_encoder_engine
 from export.errors import ExportError, UsageError
 from export.originals import Original, Originals
-from export.provenance import Provenance, weights_sha256
+from export.precision import Precision
+from export.provenance import Provenance, of_file, of_random_weights
 from export.text_engine import OUTPUTS, TextTower, save_text_engine
 
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
@@ -74,23 +73,20 @@ def load_clip(model: ClipModel, *, checkpoint: Path | None, seed: int, licence: 
     network = build_clip(model.config, model.name, seed=seed)
     if checkpoint is None:
         _randomise(network, seed)
-        provenance = Provenance(
-            pack="full",
-            licence=licence or RANDOM,
-            source=f"random weights, seed {seed}, for trials only; {model.name} of open_clip",
-            source_sha256=weights_sha256(network.state_dict()),
-        )
+        named = f"{model.name} of open_clip"
+        provenance = of_random_weights(network.state_dict(), seed=seed, network=named, licence=licence)
         return Clip(model=model, seed=seed, network=network, provenance=provenance)
     load_weights(network, checkpoint, where=model.name)
-    return Clip(model=model, seed=None, network=network, provenance=_published(model, checkpoint, licence))
+    provenance = of_file(checkpoint, network=f"{model.name} of open_clip, {model.tag}", licence=licence)
+    return Clip(model=model, seed=None, network=network, provenance=provenance)
 
 
 def save_clip(clip: Clip, folder: Path, *, precision: Precision, layers: Sequence[int]) -> list[Manifest]:
     """Writes `image` and `text` into `folder`; returns their manifests. ExportError where parity fails."""
-    return [save_image(clip, folder, precision, layers), save_text(clip, folder, precision)]
+    return [_save_image(clip, folder, precision, layers), _save_text(clip, folder, precision)]
 
 
-def save_image(clip: Clip, folder: Path, precision: Precision, layers: Sequence[int]) -> Manifest:
+def _save_image(clip: Clip, folder: Path, precision: Precision, layers: Sequence[int]) -> Manifest:
     tower = clip.image_tower(layers)
     return save_encoder_engine(
         tower,
@@ -106,7 +102,7 @@ def save_image(clip: Clip, folder: Path, precision: Precision, layers: Sequence[
     )
 
 
-def save_text(clip: Clip, folder: Path, precision: Precision) -> Manifest:
+def _save_text(clip: Clip, folder: Path, precision: Precision) -> Manifest:
     return save_text_engine(
         TextTower(clip.network),
         folder / TEXT_FOLDER,
@@ -156,15 +152,3 @@ def _randomise(network: nn.Module, seed: int) -> None:
     visual = cast(nn.Module, network.visual)
     enliven(network, seed)
     settle_batch_norms(visual, visual, side_of(visual), seed)
-
-
-def _published(model: ClipModel, checkpoint: Path, licence: str | None) -> Provenance:
-    sha256 = file_sha256(checkpoint)
-    entry = by_hash(sha256)
-    said = f"{entry.licence} ({entry.licence_url}). {entry.terms.condition}" if entry else UNKNOWN
-    return Provenance(
-        pack="full",
-        licence=licence or said,
-        source=f"{entry.url if entry else f'file {checkpoint.name}'}; {model.name} of open_clip, {model.tag}",
-        source_sha256=sha256,
-    )

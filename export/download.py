@@ -119,7 +119,7 @@ def _receive(url: str, file: FileIO, report: Report, open_url: Opener) -> None:
             _judge(error, url, file)
     except urllib.error.URLError as error:
         _judge_connection(error.reason, url)
-    except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+    except (http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError) as error:
         raise _BrokenOffError(_words(error)) from error
 
 
@@ -146,7 +146,7 @@ def _agreed_start(response: Any, file: FileIO, have: int) -> int:
 def _copy(response: Any, file: FileIO, have: int, report: Report) -> None:
     length = response.headers.get("Content-Length", "")
     total = have + int(length) if length.isdecimal() else None
-    while chunk := response.read(CHUNK_BYTES):
+    while chunk := _read(response):
         _write(file, chunk)
         have += len(chunk)
         report(have, total)
@@ -154,6 +154,15 @@ def _copy(response: Any, file: FileIO, have: int, report: Report) -> None:
         raise _BrokenOffError("the server sent nothing")
     if total is not None and have < total:
         raise _BrokenOffError(f"the connection ended after {mib(have)} of {mib(total)} MiB")
+
+
+def _read(response: Any) -> bytes:
+    """_BrokenOffError for whatever ends a connection: here every fault is the network's, not the disk's."""
+    try:
+        chunk: bytes = response.read(CHUNK_BYTES)
+    except (http.client.HTTPException, OSError) as error:
+        raise _BrokenOffError(_words(error)) from error
+    return chunk
 
 
 def _write(file: FileIO, chunk: bytes) -> None:

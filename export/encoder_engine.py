@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +21,10 @@ from export.golden import Example, save_golden
 from export.graphs import Arrays, gflop, onnx_from_torch, run_onnx, run_torch
 from export.half_storage import halve_weights, save_graph, share_weights
 from export.parity import compare
-from export.precision import fp16_graph
+from export.precision import Precision, fp16_graph
 from export.provenance import Provenance, exporter_version
 from export.steps import step
 
-Precision = Literal["fp32", "fp16"]
 Shape = tuple[int, int, int]  # batch, height, width
 
 GRAPH_FILE = "encoder.onnx"
@@ -133,7 +131,7 @@ def encoder_parity(
     for count, height, width in shapes:
         inputs = {"image": rng.random((count, 3, height, width), dtype=np.float32)}
         expected = run_torch(encoder, inputs, outputs)
-        found = _run(folder / GRAPH_FILE, inputs)
+        found = run_onnx(folder / GRAPH_FILE, inputs, threads=0)
         for name, value in expected.items():
             worst[name] = max(worst[name], checked_error(name, value, found[name], precision))
     return worst
@@ -165,7 +163,7 @@ def _save_graph(
     encoder: nn.Module, outputs: Sequence[str], folder: Path, fixed_side: int, precision: Precision
 ) -> tuple[str, ...]:
     """Writes the graph, and its weights beside it where they are large; returns the files' names."""
-    model = _exported(encoder, outputs, folder, fixed_side)
+    model = onnx_from_encoder(encoder, outputs, fixed_side=fixed_side, scratch=folder)
     if precision == "fp16":
         model = fp16_graph(model)
     else:
@@ -175,28 +173,6 @@ def _save_graph(
         return GRAPH_FILE, WEIGHTS_FILE
     save_graph(model, folder / GRAPH_FILE)
     return (GRAPH_FILE,)
-
-
-def _exported(encoder: nn.Module, outputs: Sequence[str], folder: Path, fixed_side: int) -> onnx.ModelProto:
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of what it does not fold
-    try:
-        return onnx_from_encoder(encoder, outputs, fixed_side=fixed_side, scratch=folder)
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise ExportError(
-            f"PyTorch's exporter cannot write this network as ONNX: {str(error).splitlines()[0]}. "
-            "Choose another."
-        ) from error
-
-
-def _run(path: Path, inputs: Arrays) -> Arrays:
-    try:
-        return run_onnx(path, inputs, threads=0)
-    except Exception as error:  # onnxruntime raises bare exceptions of its own C++ types
-        sizes = list(inputs["image"].shape)
-        raise ExportError(
-            f"ONNX Runtime cannot run the graph on {sizes}: {str(error).splitlines()[0]}. "
-            "Choose another network."
-        ) from error
 
 
 def _shapes_and_gflop(

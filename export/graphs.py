@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from export.errors import ExportError
+
 OPSET = 18
 LAST = ".last"  # marks the graph's outputs while the exporter names everything else
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -33,26 +35,33 @@ def onnx_from_torch(
     """The module as a graph with named inputs and outputs. `dynamic`: input -> axis -> name of the free size.
 
     The weights pass through a file in `scratch` (default: the system's temporary folder). Examples must have
-    a batch of two or more: a batch of one is silently frozen.
+    a batch of two or more: a batch of one is silently frozen. ExportError if the exporter fails.
     """
     assert all(len(example) >= 2 for example in examples.values()), "example batch below 2 would be frozen"
     shapes = {name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in dynamic.items()}
     with tempfile.TemporaryDirectory(dir=scratch) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about missing optional packages
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for noisy in ("torch.onnx", "onnxscript"):  # it tells of what it does not fold
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         path = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            module.eval(),
-            kwargs=dict(examples),
-            f=str(path),
-            input_names=list(examples),
-            output_names=[f"{name}{LAST}" for name in outputs],
-            dynamic_shapes=shapes,
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=True,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                module.eval(),
+                kwargs=dict(examples),
+                f=str(path),
+                input_names=list(examples),
+                output_names=[f"{name}{LAST}" for name in outputs],
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=True,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            said = str(error).splitlines()[0]
+            raise ExportError(
+                f"PyTorch's exporter cannot write this network as ONNX: {said}. Choose another."
+            ) from error
         model = onnx.load(str(path))
     _rename_outputs(model, outputs)
     _rename_axes(model, dynamic)
@@ -111,12 +120,19 @@ def run_torch(module: nn.Module, inputs: AnyArrays, outputs: Sequence[str]) -> A
 
 
 def run_onnx(path: Path, inputs: AnyArrays, *, threads: int = 1) -> Arrays:
-    """The graph's outputs by name, from ONNX Runtime on the CPU."""
+    """The graph's outputs by name, from ONNX Runtime on the CPU. ExportError if it cannot run it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except Exception as error:  # onnxruntime raises bare exceptions of its own C++ types
+        sizes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
+        said = str(error).splitlines()[0]
+        raise ExportError(
+            f"{path.name}: ONNX Runtime cannot run the graph on {sizes}: {said}. Choose another network."
+        ) from error
 
 
 def largest_errors(expected: Arrays, found: Arrays) -> dict[str, float]:

@@ -17,12 +17,15 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from export.errors import ExportError
+
+Precision = Literal["fp32", "fp16"]  # of an engine's arithmetic
 
 EXACT_INPUTS = ("timestep",)
 EXACT_OUTPUTS = ("eps", "eps_injected")

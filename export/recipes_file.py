@@ -18,6 +18,7 @@ from export.errors import UsageError
 
 Precision = Literal["fp32", "fp16"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[int, Field(ge=1)]
 # A compute capability as NVIDIA writes it without the point: 8.9 is 89.
 Architecture = Annotated[int, Field(ge=50, le=999)]
 
@@ -54,16 +55,16 @@ class UnetRecipe(_Recipe):
 class EncoderRecipe(_Recipe):
     network: str
     family: Literal["torchvision", "timm", "open_clip"] | None = None
-    image_size: Annotated[int, Field(ge=1)] | None = None
-    layers: list[int] = []
-    strides: list[int] = []
+    image_size: Positive | None = None
+    layers: list[Positive] = []
+    strides: list[Positive] = []
 
 
 class ClipRecipe(_Recipe):
     model: str
     pretrained: str | None = None
     config: str | None = None
-    layers: list[int] = []
+    layers: list[Positive] = []
 
 
 class PlanRecipe(_Model):
@@ -126,7 +127,7 @@ def _parsed(text: str, path: Path) -> tuple[yaml.Node | None, Any]:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"{place}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of a day 99
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     return root, data
 

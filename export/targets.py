@@ -38,7 +38,9 @@ def targets_of(recipes: Recipes, config: Path, out: Path | None) -> list[Target]
     folder = config.absolute().parent
     made = out if out is not None else folder / recipes.out
     exports = [_export(recipe, recipes, folder, made) for recipe in _networks(recipes)]
-    _check_names([target.name for target in exports], recipes.plans)
+    names = [target.name for target in exports]
+    _check_names(names, recipes.plans)
+    _check_plans(names, recipes.plans)
     _check_files([file for target in exports for file in read_by(target)], folder / recipes.weights)
     return [target for export in exports for target in (export, *_built_on(export, recipes))]
 
@@ -49,8 +51,9 @@ def read_by(target: Target) -> list[Path]:
 
 def engine_folders(target: Target) -> list[Path]:
     """The folders with a manifest that an export made: CLIP makes two."""
-    found = sorted(path.parent for path in target.made.folder.rglob(FILE_NAME))
-    return [path for path in found if not any(part.startswith(".") for part in path.parts[-3:])]
+    root = target.made.folder
+    found = sorted(path.parent for path in root.rglob(FILE_NAME))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
 
 
 def commands(target: Target) -> list[list[str]]:
@@ -193,6 +196,18 @@ def _check_names(names: Sequence[str], plans: Sequence[PlanRecipe]) -> None:
         raise UsageError(
             f"plans.engines: {', '.join(unknown)} is not exported here; there are {', '.join(names)}."
         )
+
+
+def _check_plans(names: Sequence[str], plans: Sequence[PlanRecipe]) -> None:
+    """Two of one backend would each be taken for the other, changed."""
+    for name in names:
+        backends = [plan.backend for plan in plans if not plan.engines or name in plan.engines]
+        repeated = sorted({backend for backend in backends if backends.count(backend) > 1})
+        if repeated:
+            raise UsageError(
+                f"plans: {name} would get several of {', '.join(repeated)}. Name each backend once for an "
+                "engine, with all its compute capabilities under sm."
+            )
 
 
 def _check_files(files: Sequence[Path], weights: Path) -> None:

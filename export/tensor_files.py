@@ -41,9 +41,11 @@ def read_tensors(path: Path) -> Any:
             f"{path}: not a file of weights, or one that holds more than tensors, and to read the rest could "
             "run foreign code. Fetch it again, or convert it to .safetensors where you trust it."
         ) from error
-    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        words = "" if isinstance(error, KeyError) else str(error)  # a KeyError's is a bare number or name
-        reason = words.splitlines()[0] if words else type(error).__name__
+    except (OSError, MemoryError):
+        raise  # not the file's fault
+    except Exception as error:  # other bytes make the readers fail in many ways, IndexError and so on
+        told = isinstance(error, (SafetensorError, RuntimeError, ValueError)) and str(error)
+        reason = str(error).splitlines()[0] if told else type(error).__name__
         raise ExportError(
             f"{path}: not a file of weights, or cut short ({reason}). Fetch it again."
         ) from error

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from engines.manifest import Golden, Manifest, file_sha256, save_manifest
 from engines.text import INPUT, OUTPUT, TOKENIZER_FILE
 from export.clip_tokenizer import build_tokenizer
-from export.encoder_engine import TOLERANCES, Precision, checked_error, plain_attention
-from export.errors import ExportError
+from export.encoder_engine import TOLERANCES, checked_error, plain_attention
 from export.golden import FILE_NAME as GOLDEN_FILE
 from export.golden import Example, save_golden
 from export.graphs import gflop, onnx_from_torch, run_onnx, run_torch
 from export.half_storage import halve_weights, share_weights
-from export.precision import fp16_graph
+from export.precision import Precision, fp16_graph
 from export.provenance import Provenance, exporter_version
 from export.steps import step
 
@@ -143,13 +142,7 @@ def text_parity(
 
 
 def _save_graph(tower: nn.Module, tokenizer: Tokenizer, folder: Path, precision: Precision) -> None:
-    try:
-        model = onnx_from_text(tower, token_batch(tokenizer, 2), scratch=folder)
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise ExportError(
-            f"PyTorch's exporter cannot write this text tower as ONNX: {str(error).splitlines()[0]}. "
-            "Choose another model."
-        ) from error
+    model = onnx_from_text(tower, token_batch(tokenizer, 2), scratch=folder)
     if precision == "fp16":
         model = fp16_graph(model)
     else:

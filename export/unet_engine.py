@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,9 @@ from export.golden import Example, save_golden
 from export.graphs import Arrays, gflop, largest_errors, onnx_from_torch, run_onnx, run_torch
 from export.half_storage import WeightsFile, halve_weights, save_graph
 from export.hspace import HSpaceUNet, InjectedUNet, PlainUNet, UNet2D, h_shape
-from export.precision import fp16_graph
+from export.precision import Precision, fp16_graph
 from export.provenance import Provenance, exporter_version
 from export.steps import step
-
-Precision = Literal["fp32", "fp16"]
 
 WEIGHTS_FILE = "unet.weights"
 GRAPHS = {"plain": "unet_plain.onnx", "injected": "unet_injected.onnx"}
@@ -138,7 +136,12 @@ def _write_graphs(unet: UNet2D, folder: Path, options: UNetOptions) -> None:
 
 def _original(unet: UNet2D, inputs: Mapping[str, Inputs], options: UNetOptions) -> dict[str, Arrays]:
     wrappers = unet_wrappers(unet, interpolation=options.interpolation)
-    return {role: run_torch(wrappers[role], inputs[role], OUTPUTS[role]) for role in GRAPHS}
+    outputs = {role: run_torch(wrappers[role], inputs[role], OUTPUTS[role]) for role in GRAPHS}
+    if not all(np.isfinite(value).all() for of_role in outputs.values() for value in of_role.values()):
+        raise ExportError(
+            "The original network itself gives values that are not finite. Fetch or train its weights again."
+        )
+    return outputs
 
 
 def unet_parity(

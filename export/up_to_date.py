@@ -45,8 +45,11 @@ class Made:
         label = f".{self.label}" if self.label else ""
         return self.folder.with_name(f".{self.folder.name}{label}.export.json")
 
+    def paths(self) -> list[Path]:
+        return _visible(self.folder, self.files)
+
     def hashes(self) -> dict[str, str]:
-        return _hashes(self.folder, self.files)
+        return _hashes(self.folder, self.paths())
 
 
 def export_key(arguments: Sequence[str | Path], tools: Sequence[str]) -> str:
@@ -61,7 +64,7 @@ def content_sha256(path: Path) -> str:
     """Of a file, or of all files in a folder with their names."""
     if path.is_file():
         return file_sha256(path)
-    lines = "".join(f"{name} {digest}\n" for name, digest in _hashes(path).items())
+    lines = "".join(f"{name} {digest}\n" for name, digest in _hashes(path, _visible(path)).items())
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -77,7 +80,7 @@ def is_made(made: Made, key: str) -> bool:
 
 def is_ours(made: Made) -> bool:
     """Whether it may be replaced: nothing is there, or it was made, or begun, by an earlier run."""
-    return made.stamp.exists() or not made.folder.exists() or (made.folder.is_dir() and not made.hashes())
+    return made.stamp.exists() or not made.folder.exists() or (made.folder.is_dir() and not made.paths())
 
 
 def mark_begun(made: Made) -> None:
@@ -99,13 +102,17 @@ def _write(stamp: Path, said: Mapping[str, Any]) -> None:
     draft.replace(stamp)
 
 
-def _hashes(folder: Path, pattern: str = "*") -> dict[str, str]:
-    """Of all visible files but manifests: `verify` writes its verdict into them later."""
-    return {
-        path.relative_to(folder).as_posix(): file_sha256(path)
+def _visible(folder: Path, pattern: str = "*") -> list[Path]:
+    """All visible files but manifests: `verify` writes its verdict into them later."""
+    return [
+        path
         for path in sorted(folder.rglob(pattern))
         if path.is_file() and path.name != FILE_NAME and not path.name.startswith(".")
-    }
+    ]
+
+
+def _hashes(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
 
 
 def _read(path: Path) -> dict[str, Any]:

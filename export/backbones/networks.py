@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,16 +127,12 @@ def wanted_of(recipe: Mapping[str, Any]) -> Wanted:
 
 
 def _settled(wanted: Wanted, parts: _Parts) -> Wanted:
-    return Wanted(
-        family=wanted.family,
-        network=wanted.network,
-        seed=wanted.seed,
+    return replace(
+        wanted,
         image_size=parts.image_size,
-        layers=wanted.layers,
         strides=wanted.strides or tuple(parts.encoder.maps),
         mean=parts.mean,
         std=parts.std,
-        padding=wanted.padding,
     )
 
 

@@ -57,9 +57,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    """A single command in this process, as its own command line would run it."""
+    """A single command in this process, as its own command line would run it; returns its exit code."""
     from export.cli import _parser
 
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as error:  # of argparse, which has said what is wrong; the other targets go on
+        return error.code if isinstance(error.code, int) else 1
     code: int = options.run(options)
     return code

@@ -153,13 +153,10 @@ def _model(options: argparse.Namespace) -> ClipModel:
 
 
 def _export(clip: Clip, options: argparse.Namespace) -> list[Manifest]:
-    from export.clip import save_image, save_text
+    from export.clip import save_clip
 
     with fresh_folder(options.out) as fresh:
-        return [
-            save_image(clip, fresh, options.precision, options.layers),
-            save_text(clip, fresh, options.precision),
-        ]
+        return save_clip(clip, fresh, precision=options.precision, layers=options.layers)
 
 
 def _show(out: Path, manifests: list[Manifest]) -> None:

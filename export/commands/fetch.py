@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         _fetch(options, chosen(options.names))
     except KeyboardInterrupt:
+        if options.stick is not None:
+            raise  # a copy is begun anew
         say(
             "goodparts-export: interrupted. A file that was on its way is kept as NAME.part; the next run "
             "resumes there."

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.commands import numbers
+
+if TYPE_CHECKING:
+    from engines.manifest import Manifest
+    from export.adm import Source
 
 ABOUT = """\
 Turns a diffusion UNet into the engine that the DiffStyle generators run: unet_plain.onnx and
@@ -18,8 +23,6 @@ taken for the ImageNet 256x256 unconditional model, 256x256_diffusion_uncond.pt.
 
 The graphs are run under ONNX Runtime and compared with PyTorch before anything is written.
 """
-ADM_LICENCE = "MIT (openai/guided-diffusion)"
-ADM_SHA256 = "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1"  # of the published file
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,52 +63,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--licence",
-        help="of the weights, for the manifest (default: MIT for the published ImageNet model, for others "
-        '"not stated")',
+        metavar="TEXT",
+        help="of the weights, for the manifest; known of files that goodparts-export fetch brings",
     )
     parser.add_argument("--force", action="store_true", help="replace what is in --out")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from export.adm import source_of_checkpoint, source_of_random
-    from export.adm_architecture import read_architecture
-    from export.output import check_output, fresh_folder
-    from export.provenance import Provenance
-    from export.steps import step
-    from export.unet_engine import UNetOptions, save_unet_engine
+    from export.output import check_output
 
     _check(options)
     check_output(options.out, force=options.force)
-    architecture = read_architecture(options.architecture) if options.architecture else None
-    with step("weights"):
-        if options.random_weights:
-            source = source_of_random(options.seed or 0, architecture)
-        else:
-            source = source_of_checkpoint(options.checkpoint, architecture)
-    provenance = Provenance(
-        pack="full",
-        licence=options.licence or _licence(options, source.sha256),
-        source=source.said,
-        source_sha256=source.sha256,
-    )
-    unet_options = UNetOptions(
-        precision=options.precision,
-        interpolation=options.interpolation,
-        recipe={**source.recipe, "interpolation": options.interpolation},
-    )
-    name = options.name or options.out.resolve().name
-    with fresh_folder(options.out) as folder:
-        manifest = save_unet_engine(
-            source.unet, folder, name=name, provenance=provenance, options=unet_options
-        )
-        size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"{options.out}: {name}, {manifest.parameters / 1e6:.1f} M parameters, {size / 1e6:.1f} MB")
-    print(f"{manifest.precision}, {manifest.interpolation}, {manifest.gflop:.1f} GFLOP an injected pass")
-    worst = ", ".join(f"{figure} {error:.1e}" for figure, error in manifest.parity.items())
-    print(f"largest differences from PyTorch: {worst}")
-    print(f"licence: {manifest.licence}")
-    print(f"next: goodparts-export verify {options.out}")
+    manifest = _save(_source(options), options)
+    _show(options.out, manifest)
     return 0
 
 
@@ -119,7 +90,39 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--checkpoint {options.checkpoint}: no such file or folder.")
 
 
-def _licence(options: argparse.Namespace, sha256: str) -> str:
-    if options.random_weights:
-        return "none: random weights"
-    return ADM_LICENCE if sha256 == ADM_SHA256 else "not stated"
+def _source(options: argparse.Namespace) -> Source:
+    from export.adm import source_of_checkpoint, source_of_random
+    from export.adm_architecture import read_architecture
+    from export.steps import step
+
+    architecture = read_architecture(options.architecture) if options.architecture else None
+    with step("weights"):
+        if options.random_weights:
+            return source_of_random(options.seed or 0, architecture, licence=options.licence)
+        return source_of_checkpoint(options.checkpoint, architecture, licence=options.licence)
+
+
+def _save(source: Source, options: argparse.Namespace) -> Manifest:
+    from export.output import fresh_folder
+    from export.unet_engine import UNetOptions, save_unet_engine
+
+    unet_options = UNetOptions(
+        precision=options.precision,
+        interpolation=options.interpolation,
+        recipe={**source.recipe, "interpolation": options.interpolation},
+    )
+    name = options.name or options.out.resolve().name
+    with fresh_folder(options.out) as folder:
+        return save_unet_engine(
+            source.unet, folder, name=name, provenance=source.provenance, options=unet_options
+        )
+
+
+def _show(out: Path, manifest: Manifest) -> None:
+    size = sum((out / file).stat().st_size for file in manifest.files)
+    print(f"{out}: {manifest.name}, {manifest.parameters / 1e6:.1f} M parameters, {size / 1e6:.1f} MB")
+    print(f"{manifest.precision}, {manifest.interpolation}, {manifest.gflop:.1f} GFLOP an injected pass")
+    worst = ", ".join(f"{figure} {error:.1e}" for figure, error in manifest.parity.items())
+    print(f"largest differences from PyTorch: {worst}")
+    print(f"licence: {manifest.licence}")
+    print(f"next: goodparts-export verify {out}")

@@ -245,6 +245,20 @@ def test_a_folder_of_somebody_else_is_not_replaced(config: Path) -> None:
     assert _make(fakes, config, force=True)["resnet18"].state == "made"
 
 
+def test_engines_in_a_hidden_folder_are_made_whole(config: Path) -> None:
+    """The folder of all engines may begin with a dot; only what is hidden inside it is not an engine."""
+    recipes = RECIPES.model_copy(update={"out": ".engines"})
+    fakes = Fakes()
+    assert _states(_make(fakes, config, recipes)) == ["made"] * 5
+    assert fakes.names() == ["encoder", "engine", "verify", "encoder", "verify"]
+
+
+def test_an_option_that_no_command_takes_costs_one_target(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse would end the process, and with it all other targets."""
+    assert command._run_command(["encoder", "a", "--layers", "one"]) == 2
+    assert "give numbers" in capsys.readouterr().err
+
+
 def test_a_verdict_for_other_files_does_not_count(config: Path) -> None:
     """An engine that was changed by hand after it was verified is verified again."""
     fakes = Fakes()
@@ -283,6 +297,13 @@ def test_missing_weights_are_said_before_any_work(tmp_path: Path) -> None:
                 "plans": [{"backend": "tensorrt", "engines": ["b"]}],
             },
             "b is not exported here; there are a",
+        ),
+        (
+            {
+                "encoders": [{"network": "a", "random_weights": True}],
+                "plans": [{"backend": "tensorrt-rtx", "sm": [sm]} for sm in (86, 89)],
+            },
+            "a would get several of tensorrt-rtx",
         ),
     ],
 )

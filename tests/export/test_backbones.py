@@ -25,11 +25,13 @@ from export.backbones.layers import choose_maps, stride_of  # noqa: E402
 from export.backbones.names import PAPER, family_of  # noqa: E402
 from export.backbones.networks import Built, Wanted, build, recipe_of, wanted_of  # noqa: E402
 from export.backbones.random_weights import enliven  # noqa: E402
-from export.backbones.statement import RANDOM, provenance_of  # noqa: E402
-from export.encoder_engine import TOLERANCES, Precision, save_encoder_engine  # noqa: E402
+from export.backbones.statement import provenance_of  # noqa: E402
+from export.encoder_engine import TOLERANCES, save_encoder_engine  # noqa: E402
 from export.errors import ExportError, UsageError  # noqa: E402
 from export.graphs import run_torch  # noqa: E402
 from export.originals import rebuild  # noqa: E402
+from export.precision import Precision  # noqa: E402
+from export.provenance import RANDOM  # noqa: E402
 
 OTHERS = (
     ("timm", "vit_small_patch14_dinov2", 224),

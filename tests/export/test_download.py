@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 import urllib.request
 from email.message import Message
 from pathlib import Path
@@ -173,6 +174,32 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with serving(Site(CONTENT)) as site, pytest.raises(ExportError, match=r"disk is full .*next run resumes"):
         _bring(site, tmp_path / "w")
     assert CONTENT.startswith(part_of(tmp_path / "w").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "fault", [ssl.SSLError("bad record mac"), OSError(errno.EHOSTUNREACH, "No route to host")]
+)
+def test_a_line_that_fails_in_its_own_way_is_resumed(tmp_path: Path, fault: OSError) -> None:
+    """Faults of TLS and of routing, too, are the network's and pass."""
+    faults = [fault]
+
+    def opened(request: urllib.request.Request) -> Any:
+        response = open_plain(request)
+        read = response.read
+
+        def failing(size: int) -> bytes:
+            if faults and response.length < len(CONTENT) // 2:
+                raise faults.pop()
+            return read(size)
+
+        response.read = failing
+        return response
+
+    with serving(Site(CONTENT)) as site:
+        pauses: list[float] = []
+        part = download(site.url, tmp_path / "w", lambda *_: None, open_url=opened, wait=pauses.append)
+    assert part.read_bytes() == CONTENT and len(pauses) == 1
+    assert site.asked[0] is None and site.asked[1] is not None
 
 
 def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,6 +173,23 @@ def test_an_interrupted_download_says_that_it_resumes(
     assert (tmp_path / f"{CATALOGUE[1].file}.part").read_bytes() == b"begun"
 
 
+def test_an_interrupted_copy_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a stick it is begun anew, and nothing else is promised."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_copy_bytes", stop)
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / CATALOGUE[1].file).touch()
+    arguments = ["fetch", "resnet18", "--from", str(tmp_path / "stick"), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 130
+    assert "resume" not in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_killed_download_is_finished_by_the_next_run(tmp_path: Path) -> None:
     """kill -9 in the middle: no file under its name, the part is resumed."""
     code = (

@@ -51,3 +51,44 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     check_output(tmp_path, force=True)
     with pytest.raises(UsageError, match="is a file"):
         check_output(tmp_path / "file", force=True)
+
+
+def test_what_was_there_comes_back_when_the_exchange_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C after the earlier export was set aside, before the new one is in its place."""
+    out = tmp_path / "engine"
+    out.mkdir()
+    (out / "graph").write_text("old")
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "fresh":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), fresh_folder(out) as fresh:
+        (fresh / "graph").write_text("new")
+    assert (out / "graph").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_of_engines_is_not_replaced(tmp_path: Path) -> None:
+    """By --force neither; a CLIP's folder, which has its two parts below it, is."""
+    for folder in ("engines/resnet18", "clip/image", "clip/text"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "manifest.json").touch()
+    with pytest.raises(UsageError, match=r"holds the engines resnet18, .*engines/NAME"):
+        check_output(tmp_path / "engines", force=True)
+    check_output(tmp_path / "clip", force=True)
+
+
+def test_the_folder_where_it_runs_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one above it: the exchange would fail after all the work, or take the ground away."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    for out in (Path(), Path(".."), tmp_path):
+        with pytest.raises(UsageError, match="where this runs"):
+            check_output(out, force=True)
+    check_output(Path("new"), force=False)

@@ -63,6 +63,20 @@ def test_what_cannot_be_meant_is_said_with_its_place(tmp_path: Path, text: str, 
         _read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("encoders: [{network: a, layers: [0]}]", "layers.0.*greater than or equal to 1"),
+        ("clip: [{model: a, layers: [-1]}]", "layers.0.*greater than or equal to 1"),
+        ("weights: 2026-13-45", "not valid YAML: month"),
+    ],
+)
+def test_numbers_that_no_command_takes_are_said_before_any_work(tmp_path: Path, text: str, said: str) -> None:
+    """A layer below 1; a day that there is not, which PyYAML reads as one."""
+    with pytest.raises(UsageError, match=said):
+        _read(tmp_path, text)
+
+
 def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
     """One line each."""
     with pytest.raises(UsageError) as fault:

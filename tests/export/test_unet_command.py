@@ -16,16 +16,20 @@ pytest.importorskip("diffusers")
 from engines.diffusion.injection import _both_eps, slerp  # noqa: E402
 from engines.errors import EngineError  # noqa: E402
 from engines.golden import check_golden  # noqa: E402
-from engines.manifest import check_files, load_manifest, save_manifest  # noqa: E402
+from engines.manifest import check_files, file_sha256, load_manifest, save_manifest  # noqa: E402
 from engines.onnxrt.runner import OnnxRunner  # noqa: E402
 from engines.unet import Injection, UNetEngine, load_unet  # noqa: E402
-from export import unet_engine  # noqa: E402
+from export import provenance, unet_engine  # noqa: E402
 from export.adm import source_of_random  # noqa: E402
 from export.adm_architecture import parse_architecture  # noqa: E402
+from export.catalogue import CATALOGUE  # noqa: E402
 from export.cli import main  # noqa: E402
+from export.errors import ExportError  # noqa: E402
 from export.graphs import run_onnx, run_torch  # noqa: E402
 from export.originals import rebuild  # noqa: E402
+from export.provenance import UNKNOWN, of_file  # noqa: E402
 from export.unet_engine import GRAPHS, OUTPUTS, unet_inputs  # noqa: E402
+from tests.export.verdicts import accept  # noqa: E402
 
 pytestmark = pytest.mark.timeout(180)  # the first test waits for four graphs to be exported
 
@@ -66,7 +70,7 @@ def engines(architecture: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
             str(folder / interpolation),
         ]
         assert main(["unet", *options]) == 0
-    return {interpolation: folder / interpolation for interpolation in MADE}
+    return {interpolation: accept(folder / interpolation) for interpolation in MADE}
 
 
 @pytest.mark.parametrize("interpolation", MADE)
@@ -196,6 +200,32 @@ def test_mistakes_leave_one_message_and_nothing_else(
     assert main(["unet", "--out", "new", *options]) == code
     assert said in capsys.readouterr().err
     assert sorted(Path().rglob("*")) == before
+
+
+def test_published_weights_bring_their_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by their hash: the manifest has address, licence and what is said of commercial use, as a
+    backbone's has; what the person says of the licence goes before.
+    """
+    adm256 = next(weights for weights in CATALOGUE if weights.used_by == "unet")
+    checkpoint = tmp_path / "mine.pt"
+    checkpoint.write_bytes(b"weights")
+    assert of_file(checkpoint, network="UNet", licence=None).licence == UNKNOWN
+    monkeypatch.setattr(provenance, "by_hash", lambda sha256: adm256)
+    known = of_file(checkpoint, network="UNet", licence=None)
+    assert known.source == f"{adm256.url}; UNet" and known.source_sha256 == file_sha256(checkpoint)
+    assert adm256.licence in known.licence and adm256.terms.condition in known.licence
+    assert of_file(checkpoint, network="UNet", licence="mine").licence == "mine"
+
+
+def test_weights_that_give_no_numbers_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that diverged is not a fault of the exporter."""
+    unet = source_of_random(5, ARCHITECTURE).unet
+    unet.conv_out.bias.fill_(float("nan"))
+    monkeypatch.setattr(unet_engine, "_write_graphs", lambda *_: None)
+    with pytest.raises(ExportError, match="original network itself gives values that are not finite"):
+        unet_engine.save_unet_engine(
+            unet, tmp_path, name="nan", provenance=of_file(Path(__file__), network="UNet", licence=None)
+        )
 
 
 def test_a_graph_that_computes_something_else_is_not_written(
