@@ -13,7 +13,7 @@ from typing import IO
 
 from appliance.errors import GoodpartsError, UsageError
 from appliance.progress import Progress
-from engines.bundle import LIST, LONGEST_LIST_BYTES, Bundle, Listed, bundle_hash, from_json, to_json
+from engines.bundle import LIST, LONGEST_LIST_BYTES, Bundle, Listed, bundle_hash, from_json
 from engines.errors import EngineError
 from engines.manifest import FILE_NAME, engine_hash, load_manifest
 
@@ -35,16 +35,17 @@ def read_list(path: Path) -> tuple[Bundle, str]:
         raise BundleError(f"{path}: {error}") from error
 
 
-def unpack(path: Path, bundle: Bundle, folder: Path, progress: Progress) -> None:
+def unpack(path: Path, bundle: Bundle, sha256: str, folder: Path, progress: Progress) -> None:
     """Write every listed file into `folder`, which is empty, and look whether all are what the list says.
 
-    What is written is on the disk when this returns. BundleError where anything differs.
+    bundle, sha256: what `read_list` gave. What is written is on the disk when this returns. BundleError where
+    anything differs.
     """
     progress.total(sum(listed.size_bytes for listed in bundle.files.values()))
     missing = dict(bundle.files)
     with _opened(path) as archive:
         text = _list_text(archive, path)
-        if text != to_json(bundle):
+        if bundle_hash(text) != sha256:
             raise BundleError(_damaged(path, "it was replaced while it was read"))
         (folder / LIST).write_bytes(text)
         for entry in archive:
@@ -100,7 +101,7 @@ def _list_text(archive: tarfile.TarFile, path: Path) -> bytes:
         raise BundleError(
             f"{path}: not a bundle: {LIST} is not its first file. Make one with goodparts-export bundle."
         )
-    if entry.size > LONGEST_LIST_BYTES:
+    if not 0 <= entry.size <= LONGEST_LIST_BYTES:
         raise BundleError(_damaged(path, f"{LIST} has {entry.size} bytes"))
     return b"".join(_chunks(archive, entry, path))
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -68,16 +70,22 @@ def closing_words(done: Installed) -> str:
     bundle, out = done.bundle, done.out
     state = "installed" if done.changed else "already installed, and whole"
     lines = [f"{out}: {state}: engines {', '.join(bundle.engines)}", f"bundle {done.sha256}"]
-    lines += ["name the folder in the settings:", "  engines:", f"    folders: [{out}]"]
+    lines += ["name the folder in the settings:", "  engines:", f"    folders: [{_in_yaml(out)}]"]
     if bundle.extra:
         lines += [
             f"to update Goodparts from its wheels{_python_words(bundle)}:",
             f"  {_pip_command(bundle, out)}",
         ]
     if done.previous is not None:
-        kept = done.previous.name
-        lines += ["the engines before are kept; to go back to them:", f"  ln -sfn {kept} {out}"]
+        back = shlex.join(["ln", "-sfn", done.previous.name, str(out)])
+        lines += ["the engines before are kept; to go back to them:", f"  {back}"]
     return "\n".join(lines)
+
+
+def _in_yaml(path: Path) -> str:
+    """Quoted where a person at a shell would quote it too."""
+    text = str(path)
+    return text if shlex.quote(text) == text else json.dumps(text, ensure_ascii=False)
 
 
 def _python_words(bundle: Bundle) -> str:
@@ -88,10 +96,8 @@ def _python_words(bundle: Bundle) -> str:
 
 
 def _pip_command(bundle: Bundle, out: Path) -> str:
-    return (
-        f"{sys.executable} -m pip install --no-index --find-links {out / WHEELS} --upgrade "
-        f"'goodparts[{bundle.extra}]'"
-    )
+    options = ["--no-index", "--find-links", str(out / WHEELS), "--upgrade", f"goodparts[{bundle.extra}]"]
+    return shlex.join([sys.executable, "-m", "pip", "install", *options])
 
 
 def _check_out(out: Path) -> None:
@@ -158,7 +164,7 @@ def _new_place(path: Path, bundle: Bundle, sha256: str, out: Path, progress: Pro
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=_draft_prefix(out)) as draft:
         folder = Path(draft) / "bundle"
         folder.mkdir()
-        unpack(path, bundle, folder, progress)
+        unpack(path, bundle, sha256, folder, progress)
         folder.rename(place)
     sync(out.parent)
     return place

@@ -60,7 +60,7 @@ def from_json(text: bytes) -> Bundle:
         files = {name: Listed(**entry) for name, entry in raw["files"].items()}
         bundle = Bundle(**{**raw, "files": files, "engines": dict(raw["engines"].items())})
         problem = _problem(bundle)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise EngineError(f"{LIST}: not a list of a bundle ({type(error).__name__}: {error}).") from error
     if problem:
         raise EngineError(f"{LIST}: {problem}. Do not use this bundle.")

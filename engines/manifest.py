@@ -136,8 +136,14 @@ def check_files(manifest: Manifest, folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """EngineError if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EngineError(
+            f"{path}: cannot be read ({error.strerror}). Check the disk and its rights."
+        ) from error
 
 
 def engine_hash(manifest: Manifest) -> str:

@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from engines.errors import EngineError
@@ -66,7 +66,7 @@ def plans_beside(graph: Path) -> dict[str, Path]:
     found = {
         path.name.removeprefix(f"{graph.stem}.").removesuffix(SUFFIX): path
         for path in sorted(graph.parent.glob(f"*{SUFFIX}"))
-        if path.name.startswith(f"{graph.stem}.")
+        if path.name.startswith(f"{graph.stem}.") and path.is_file()
     }
     return {variant: path for variant, path in found.items() if variant.split(".")[0] in BACKENDS}
 
@@ -98,8 +98,11 @@ def load_record(plan: Path) -> Plan:
     try:
         raw |= {side: _tensors(raw[side]) for side in ("inputs", "outputs")}
         raw["compute_capabilities"] = tuple(raw["compute_capabilities"])
+        raw["files"] = {name: str(sha256) for name, sha256 in raw["files"].items()}
         record = Plan(**raw)
         wrong = record.backend not in BACKENDS or record.graph not in record.files
+        # Names that leave the folder would be hashed, and shown, as if they were the plan's.
+        wrong = wrong or any(PurePosixPath(name).name != name for name in record.files)
     except KeyError as error:
         raise EngineError(f"{path}: {error} is missing. {_again()}") from error
     except (TypeError, AttributeError, ValueError) as error:

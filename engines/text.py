@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,31 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
+from engines.golden import check_golden
+from engines.ladder import climb
 from engines.manifest import Manifest, check_files, engine_hash, load_manifest
-from engines.onnxrt.runner import OnnxRunner
-from engines.runner import Device
+from engines.rank_check import check_batch
+from engines.runner import Device, Runner
 from engines.verified import check_verified
 
 TOKENIZER_FILE = "tokenizer.json"
 INPUT, OUTPUT = "tokens", "embedding"
+GPU_BATCH = 8
 
 
-class OnnxTextEncoder:
-    """A text encoder under ONNX Runtime, with its tokenizer."""
+class TextEncoder:
+    """A text encoder on one rung of the ladder, with its tokenizer. `fallen`: why it is on no better rung."""
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, *, device: Device = "auto", threads: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, runner: Runner) -> None:
+        """EngineError if the graph takes no tokens, or any number of them."""
         self.manifest = manifest
         self.sha256 = engine_hash(manifest)
-        self.runner = OnnxRunner(folder / manifest.graphs["text"], device=device, threads=threads)
-        self.device = self.runner.device
+        self.fallen: tuple[str, ...] = ()
+        self.runner = runner
+        self.device, self.rung = runner.device, runner.rung
         # A fixed batch, so that a text's embedding does not depend on how many came with it.
-        self._batch = 8 if self.device == "cuda" else 1
-        self.context = _context(folder, self.runner)
+        self._batch = GPU_BATCH if self.device == "cuda" else 1
+        self.context = _context(folder, runner)
         self._tokenizer_path = folder / TOKENIZER_FILE
         self._tokenizer: Any = None
 
@@ -82,8 +85,11 @@ class OnnxTextEncoder:
         return self.runner.infer({INPUT: tokens[index]}, outputs=[OUTPUT])[OUTPUT][: len(tokens)]
 
 
-def load_text_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> OnnxTextEncoder:
-    """An exported text encoder. EngineError where files and manifest differ or it is another kind."""
+def load_text_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> TextEncoder:
+    """An exported text encoder on the best rung that holds; on a GPU it has been proven.
+
+    EngineError where files and manifest differ, it is another kind, or no rung holds.
+    """
     manifest = load_manifest(folder)
     if manifest.kind != "text":
         raise EngineError(f"{folder}: a {manifest.kind} engine, expected a text encoder.")
@@ -91,7 +97,18 @@ def load_text_encoder(folder: Path, *, device: Device = "auto", threads: int = 0
         raise EngineError(f"{folder}: its manifest lists no {TOKENIZER_FILE}. Export the engine again.")
     check_verified(manifest, folder)
     check_files(manifest, folder)
-    return OnnxTextEncoder(folder, manifest, device=device, threads=threads)
+
+    def make(runners: Mapping[str, Runner]) -> TextEncoder:
+        return TextEncoder(folder, manifest, runners["text"])
+
+    def prove(encoder: TextEncoder) -> None:
+        check_golden(manifest, folder, "text", encoder.runner)
+        check_batch(manifest, folder, "text", encoder.runner, outputs=[OUTPUT], count=GPU_BATCH)
+
+    graphs = {"text": folder / manifest.graphs["text"]}
+    encoder, fallen = climb(graphs, manifest.files, device=device, threads=threads, make=make, prove=prove)
+    encoder.fallen = fallen
+    return encoder
 
 
 def prepared(text: str) -> str:
@@ -109,7 +126,7 @@ def prepared(text: str) -> str:
     return text
 
 
-def _context(folder: Path, runner: OnnxRunner) -> int:
+def _context(folder: Path, runner: Runner) -> int:
     if set(runner.inputs) != {INPUT} or OUTPUT not in runner.outputs:
         raise EngineError(
             f"{folder}: a text encoder has the input {INPUT} and the output {OUTPUT}, this has "

@@ -17,7 +17,7 @@ from engines.errors import EngineError
 from engines.golden import check_golden
 from engines.ladder import climb
 from engines.manifest import Manifest, check_files, engine_hash, load_manifest
-from engines.rank_check import check_eps
+from engines.rank_check import check_batch
 from engines.runner import Device, Runner, check_names
 from engines.verified import check_verified
 
@@ -155,7 +155,8 @@ def load_unet(folder: Path, *, device: Device = "auto", threads: int = 0) -> UNe
     def prove(unet: UNetEngine) -> None:
         for role, runner in unet.runners.items():
             check_golden(manifest, folder, role, runner)
-            check_eps(manifest, folder, role, runner, count=GPU_BATCH)
+            eps = [name for name in OUTPUTS[role] if name != "h"]
+            check_batch(manifest, folder, role, runner, outputs=eps, count=GPU_BATCH)
 
     unet, fallen = climb(graphs, manifest.files, device=device, threads=threads, make=make, prove=prove)
     unet.fallen = fallen

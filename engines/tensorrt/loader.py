@@ -20,8 +20,8 @@ INSTALL: Mapping[Backend, str] = {
     "tensorrt": "pip install tensorrt, from NVIDIA's own package index",
     "tensorrt-rtx": "pip install tensorrt-rtx cuda-bindings",
 }
-# In the words of TensorRT's log, of a machine without a GPU or driver: not the plan's fault.
 VERBOSE = 4  # of its severities, the last; such messages come by the thousand
+# In the words of TensorRT's log, of a machine without a GPU or driver: not the plan's fault.
 NO_DRIVER = ("cudaError 35:", "cudaError 100:")
 
 
@@ -88,12 +88,12 @@ def open_plan(path: Path, record: Plan, files: Mapping[str, str], cuda: Cuda) ->
 
     files: the graph's files that lie beside it, name -> sha256.
     """
-    check_plan(record, path, files)
     trt = load_backend(record.backend)
     check_version(path, record, trt.__version__)
     check_capability(path, record, cuda.compute_capability())
+    check_plan(record, path, files)  # last: a plan of another box need not be read through
     log = Log()
-    runtime = trt.Runtime(make_logger(trt, log))
+    runtime = make_runtime(trt, record.backend, log)
     engine, reason = deserialize(runtime, path.read_bytes(), log)
     if engine is None:
         raise EngineError(
@@ -101,6 +101,17 @@ def open_plan(path: Path, record: Plan, files: Mapping[str, str], cuda: Cuda) ->
             f"{build_again(path, record)}"
         )
     return Opened(trt=trt, engine=engine, runtime=runtime, log=log)
+
+
+def make_runtime(trt: Any, backend: Backend, log: Log) -> Any:
+    """EngineError if TensorRT does not start, as with a driver that is too old for it."""
+    try:
+        return trt.Runtime(make_logger(trt, log))
+    except Exception as error:  # the bindings raise a TypeError where the library gives nothing
+        raise EngineError(
+            f"{backend} {trt.__version__} does not start: {log.reason()} Install a newer NVIDIA driver, or "
+            "set engines.device to cpu."
+        ) from error
 
 
 def check_version(path: Path, record: Plan, installed: str) -> None:

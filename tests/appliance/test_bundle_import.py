@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from appliance import bundle_archive, bundle_import
 from appliance.bundle_archive import BundleError
@@ -131,6 +133,31 @@ def test_what_is_named_in_the_settings_is_said(tmp_path: Path) -> None:
     assert f"    folders: [{tmp_path}/engines]" in words
     assert f"--no-index --find-links {tmp_path}/engines/wheels --upgrade 'goodparts[gpu]'" in words
     assert "for Python 3.99" in words
+
+
+def test_the_commands_that_are_shown_can_be_pasted(tmp_path: Path) -> None:
+    """A folder with a space in its name is quoted, for the shell and for YAML."""
+    out = tmp_path / "my engines, new" / "it's"
+    files = {**FILES, "wheels/goodparts-1-py3-none-any.whl": b"wheel"}
+    path = _archive(tmp_path / "b.tar", to_json(_bundle(files, extra="cpu", python="3.99")), files)
+    _install(_good(tmp_path), out)
+    words = closing_words(_install(path, out)).splitlines()
+    assert yaml.safe_load("\n".join(words[3:5])) == {"engines": {"folders": [str(out)]}}
+    assert str(out / "wheels") in shlex.split(words[6])
+    subprocess.run(words[-1], shell=True, check=True)
+    assert (out / "INSTALL.txt").read_bytes() == b"one"
+
+
+def test_the_list_may_be_written_in_another_way(tmp_path: Path) -> None:
+    """What it says counts, not how a release spaces it."""
+    text = json.dumps(json.loads(to_json(_bundle(FILES)))).encode()
+    assert _install(_archive(tmp_path / "b.tar", text, FILES), tmp_path / "engines").changed
+
+
+def test_a_list_that_is_nested_without_end_is_refused() -> None:
+    """As an error of the bundle, not of the reader."""
+    with pytest.raises(EngineError, match="not a list of a bundle"):
+        from_json(b"[" * 1_000_000)
 
 
 def _offset(data: bytes, name: str) -> int:

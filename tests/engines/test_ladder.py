@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from engines.errors import EngineError
 from engines.ladder import Way, ways
 from engines.manifest import engine_hash, load_manifest
 from engines.packs import load_installed
+from engines.tensorrt import loader
 from engines.unet import Injection, load_unet
 
 
@@ -103,6 +105,30 @@ def test_a_unet_that_is_wrong_in_a_batch_alone_is_found(tmp_path: Path, trt: Fak
     unet = load_unet(folder, threads=1)
     assert unet.rung == "cpu" and "eps of a whole batch" in unet.fallen[0]
     assert trt.cuda.allocated == {}
+
+
+def test_a_plan_of_another_box_is_not_read_through(
+    folder: Path, trt: FakeTensorRT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plans have gigabytes: what its record says against it is enough."""
+    write_plan(folder / "encoder.onnx", variant="12.0")
+    monkeypatch.setattr(loader, "check_plan", lambda *_: pytest.fail("the plan was read"))
+    (said,) = load_encoder(folder, threads=1).fallen
+    assert "built for compute capability 12.0, this GPU has 8.9" in said
+
+
+def test_a_tensorrt_that_does_not_start_gives_way(folder: Path, trt: FakeTensorRT) -> None:
+    """Its bindings raise a TypeError then; the driver's words are in the log."""
+
+    def does_not_start(logger: Any) -> Any:
+        logger.log(1, "CUDA initialization failure with error: 35.")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    trt.Runtime = does_not_start  # type: ignore[method-assign]
+    write_plan(folder / "encoder.onnx")
+    encoder = load_encoder(folder, threads=1)
+    assert encoder.rung == "cpu"
+    assert "does not start: CUDA initialization failure with error: 35. Install" in encoder.fallen[0]
 
 
 @pytest.mark.parametrize("fault", ["wrong values", "other release", "truncated", "other graph", "no record"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from embedded_pack import SMALLEST, UNET, copy_of
@@ -98,6 +99,32 @@ def test_a_record_of_an_unknown_backend_is_refused(graph: Path) -> None:
     record_path(plan).write_text(json.dumps({**raw, "backend": "openvino"}), "utf-8")
     with pytest.raises(EngineError, match="a plan of 'openvino'"):
         load_record(plan)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["encoder.onnx"], "no attribute"),
+        ({"encoder.onnx": "0", "../encoder.onnx": "0"}, "from 'encoder.onnx'"),
+        ({"encoder.onnx": "0", "/etc/passwd": "0"}, "from 'encoder.onnx'"),
+        ({"other.onnx": "0"}, "from 'encoder.onnx'"),
+    ],
+    ids=["list", "above", "elsewhere", "not its graph"],
+)
+def test_a_record_names_files_of_its_own_folder(graph: Path, files: Any, said: str) -> None:
+    """What is looked at, and shown, lies beside the plan."""
+    plan = write_plan(graph)
+    raw = json.loads(record_path(plan).read_text("utf-8"))
+    record_path(plan).write_text(json.dumps({**raw, "files": files}), "utf-8")
+    with pytest.raises(EngineError, match=rf"plan\.json: .*{said}.*goodparts-export engine"):
+        load_record(plan)
+
+
+def test_only_files_are_plans(graph: Path) -> None:
+    """A folder or a link that leads nowhere is none, whatever its name."""
+    graph.with_name("encoder.tensorrt.plan").mkdir()
+    graph.with_name("encoder.tensorrt-rtx.plan").symlink_to("gone")
+    assert plans_beside(graph) == {}
 
 
 @pytest.mark.parametrize("damage", ["shorter", "longer", "changed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,24 @@ from engines.encoder import Encoder, load_encoder
 from engines.errors import EngineError
 from engines.manifest import load_manifest
 from engines.onnxrt.runner import OnnxRunner
-from engines.rank_check import CLEAR, PHOTOS, check_eps, check_rank, drawn_photos
+from engines.rank_check import CLEAR, PHOTOS, check_batch, check_rank, drawn_photos
 
 WHERE = Path("some/encoder.onnx")
+EPS = ("eps", "eps_injected")
 
 
 class Changed:
-    """An encoder whose embeddings are changed on the way."""
+    """An encoder one of whose outputs is changed on the way."""
 
-    def __init__(self, encoder: Encoder, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        self._encoder, self._change = encoder, change
+    def __init__(
+        self, encoder: Encoder, change: Callable[[np.ndarray], np.ndarray], output: str = "embedding"
+    ) -> None:
+        self._encoder, self._change, self._output = encoder, change, output
         self.view_size = encoder.view_size
 
     def infer(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        return {"embedding": self._change(self._encoder.infer(pictures)["embedding"])}
+        values = self._encoder.infer(pictures)
+        return {**values, self._output: self._change(values[self._output])}
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +67,26 @@ def test_wrong_embeddings_are_found(encoder: Encoder, change: Callable[[np.ndarr
         check_rank(Changed(encoder, change), encoder, where=WHERE)
 
 
+def test_each_output_is_looked_at(encoder: Encoder) -> None:
+    """A right embedding proves no map: most detectors take the maps. One that is missing is named."""
+    for name in encoder.widths:
+        with pytest.raises(EngineError, match=rf"\d+ of 28 pairs .* by {name} than"):
+            check_rank(
+                Changed(encoder, lambda values: np.roll(values, 3, axis=0), name), encoder, where=WHERE
+            )
+    fewer = SimpleNamespace(infer=lambda pictures: {"embedding": encoder.infer(pictures)["embedding"]})
+    with pytest.raises(EngineError, match=r"gives embedding, ONNX Runtime on the CPU gives embedding, map_s"):
+        check_rank(fewer, encoder, where=WHERE)
+
+
 def test_rounding_is_no_fault(encoder: Encoder) -> None:
     """fp16 keeps eleven bits; so do the distances' orders that are clear."""
-    check_rank(Changed(encoder, lambda e: e.astype(np.float16).astype(np.float32)), encoder, where=WHERE)
     rng = np.random.default_rng(0)
-    noisy = Changed(encoder, lambda e: e * (1 + CLEAR / 20 * rng.standard_normal(e.shape)))
-    check_rank(noisy, encoder, where=WHERE)
+    for name in encoder.widths:
+        half = Changed(encoder, lambda e: e.astype(np.float16).astype(np.float32), name)
+        check_rank(half, encoder, where=WHERE)
+        noisy = Changed(encoder, lambda e: e * (1 + CLEAR / 20 * rng.standard_normal(e.shape)), name)
+        check_rank(noisy, encoder, where=WHERE)
 
 
 def test_drawn_photos_are_always_the_same() -> None:
@@ -99,7 +118,7 @@ def test_eps_of_a_whole_batch_is_the_originals(graph: str) -> None:
     manifest = load_manifest(UNET)
     with OnnxRunner(UNET / manifest.graphs[graph], device="cpu", threads=1) as runner:
         fine = Distorted(runner, lambda eps: eps.astype(np.float16).astype(np.float32))
-        check_eps(manifest, UNET, graph, fine, count=3)
+        check_batch(manifest, UNET, graph, fine, outputs=EPS, count=3)
         for change in (_last_row_wrong, lambda eps: eps * np.nan):
             with pytest.raises(EngineError, match=r"eps.* of a whole batch has a correlation of (-1|nan)"):
-                check_eps(manifest, UNET, graph, Distorted(runner, change), count=3)
+                check_batch(manifest, UNET, graph, Distorted(runner, change), outputs=EPS, count=3)

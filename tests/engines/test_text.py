@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_gpu import FakeTensorRT, write_plan
 
+from engines import ladder
 from engines.errors import EngineError
 from engines.manifest import Golden, Manifest, file_sha256, save_manifest
-from engines.text import TOKENIZER_FILE, OnnxTextEncoder, load_text_encoder, prepared
+from engines.text import GPU_BATCH, TOKENIZER_FILE, TextEncoder, load_text_encoder, prepared
 from tests import onnx_files as onnx
 
 CONTEXT = 5
@@ -54,7 +56,8 @@ def _graph(*, context: int | str = CONTEXT, name: str = "tokens") -> bytes:
 def _save(folder: Path, *, graph: bytes | None = None, tokenizer: str = "letters", **changes: Any) -> Path:
     (folder / FILES["text"]).write_bytes(_graph() if graph is None else graph)
     (folder / FILES["tokenizer"]).write_text(tokenizer)
-    (folder / FILES["golden"]).write_bytes(b"")
+    tokens = np.arange(1, CONTEXT + 1)[None]
+    np.savez(folder / FILES["golden"], **{"text/in/tokens": tokens, "text/out/embedding": tokens[0] * 1.0})
     values: dict[str, Any] = {
         "name": "letters",
         "kind": "text",
@@ -78,7 +81,7 @@ def _save(folder: Path, *, graph: bytes | None = None, tokenizer: str = "letters
     return folder
 
 
-def _load(folder: Path) -> OnnxTextEncoder:
+def _load(folder: Path) -> TextEncoder:
     return load_text_encoder(folder, device="cpu", threads=1)
 
 
@@ -165,6 +168,46 @@ def test_the_tokenizer_belongs_to_the_engine(tmp_path: Path) -> None:
     (folder / TOKENIZER_FILE).write_text("Letters")
     with pytest.raises(EngineError, match=r"tokenizer\.json: sha256"):
         _load(folder)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one, and ONNX Runtime has no CUDA, on whatever machine this runs."""
+    monkeypatch.setattr(ladder, "has_cuda", lambda: False)
+    monkeypatch.setattr(ladder, "has_driver", lambda: True)
+
+
+@pytest.mark.usefixtures("tokenizers", "driver", "trt")
+def test_texts_take_the_ladder_too(tmp_path: Path) -> None:
+    """A plan that is proven serves, with the batch of a GPU and the embeddings of the CPU."""
+    folder = _save(tmp_path)
+    write_plan(folder / FILES["text"])
+    fast, slow = load_text_encoder(folder, threads=1), _load(folder)
+    assert (fast.rung, fast.device, fast.fallen, fast._batch) == ("tensorrt", "cuda", (), GPU_BATCH)
+    assert (slow.rung, slow.device, slow.fallen) == ("cpu", "cpu", ())
+    texts = ["gear", "flower", "bird"] * 3
+    np.testing.assert_array_equal(fast.embed(texts), slow.embed(texts))
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"factor": 2.0}, "embedding differs from the original"),
+        ({"factor": -1.0, "first_row": GPU_BATCH - 1}, "embedding of a whole batch"),
+    ],
+    ids=["always", "in a batch alone"],
+)
+def test_a_plan_that_embeds_wrongly_gives_way(
+    tmp_path: Path, trt: FakeTensorRT, fault: dict[str, Any], said: str
+) -> None:
+    """The CPU serves, one sentence says why, and the GPU's memory is given back."""
+    folder = _save(tmp_path)
+    write_plan(folder / FILES["text"], **fault)
+    encoder = load_text_encoder(folder, threads=1)
+    assert encoder.rung == "cpu" and len(encoder.fallen) == 1
+    assert encoder.fallen[0].startswith("tensorrt: ") and said in encoder.fallen[0]
+    assert trt.cuda.allocated == {}
 
 
 @pytest.mark.parametrize(
