@@ -16,6 +16,11 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 
 
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number from `low` to `high`, with equal chances for equal ratios."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
 def unit_range(field: npt.NDArray[np.floating]) -> Field:
     """The field stretched to [0, 1]; a constant one becomes 0.5 (stretching it would divide by zero)."""
     low, high = float(field.min()), float(field.max())
