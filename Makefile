@@ -60,6 +60,7 @@ test-full: check $(EXPORT_STAMP)
 
 bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.sharing
+	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.inspection
 	$(EXPORT) -m benchmarks.export_speed
 	$(EXPORT) -m benchmarks.full_unet
