@@ -2,11 +2,16 @@
 
 `h` is the output of the UNet's middle block. Batches are padded to one fixed size: the last bits of a result
 may depend on the batch size, and the same photos must give the same result.
+
+On a CPU a small network gains more from passes side by side, each with one thread, than from several threads
+in one pass: those wait for each other hundreds of times a pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -25,6 +30,10 @@ Floats = npt.NDArray[np.float32]
 Interpolation = Literal["lerp", "slerp"]
 INTERPOLATIONS = ("lerp", "slerp")
 GPU_BATCH = 16
+CPU_BATCH = 4  # a larger one is no faster, and pads more where few pictures come
+# Of passes side by side: 1 % slower a picture than 4, but few pictures already keep several cores busy.
+SMALL_BATCH = 2
+SMALL_GFLOP = 20.0  # of an injected pass; above it threads share a pass well, and memory for several is dear
 INPUTS = {
     "plain": ("sample", "timestep"),
     "injected": ("sample", "timestep", "h_content", "gamma", "delta_h"),
@@ -72,14 +81,17 @@ class UNet(Protocol):
 class UNetEngine:
     """The two graphs of one folder on one rung of the ladder. `fallen`: why on no better one."""
 
-    def __init__(self, manifest: Manifest, runners: Mapping[str, Runner]) -> None:
+    def __init__(self, manifest: Manifest, runners: Mapping[str, Runner], *, abreast: int = 1) -> None:
+        """`abreast`: passes that run side by side on a CPU; above 1 the runners have one thread each."""
         self.manifest = manifest
         self.sha256 = engine_hash(manifest)
         self.fallen: tuple[str, ...] = ()
         self.runners = runners
         self.device, self.rung = runners["plain"].device, runners["plain"].rung
-        # On a CPU a small batch is as fast, and pads less where few pictures come.
-        self._batch = GPU_BATCH if self.device == "cuda" else 4
+        on_gpu, small = self.device == "cuda", manifest.gflop < SMALL_GFLOP
+        self._batch = GPU_BATCH if on_gpu else SMALL_BATCH if small else CPU_BATCH
+        alone = on_gpu or abreast == 1
+        self._pool = None if alone else ThreadPoolExecutor(abreast, thread_name_prefix="unet")
 
     @property
     def size_px(self) -> int:
@@ -95,27 +107,33 @@ class UNetEngine:
         return "slerp" if self.manifest.interpolation == "slerp" else "lerp"
 
     def plain(self, x: Floats, t: int) -> tuple[Floats, Floats]:
-        parts = [
-            self._run(self.runners["plain"], {"sample": chunk}, t, ["eps", "h"])
-            for chunk in np.split(x, range(self._batch, len(x), self._batch))
-        ]
-        eps, h = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        def one(rows: slice) -> list[Floats]:
+            return self._run(self.runners["plain"], {"sample": x[rows]}, t, ["eps", "h"])
+
+        eps, h = self._batches(one, len(x))
         return eps, h
 
     def injected(self, x: Floats, t: int, injection: Injection) -> tuple[Floats, Floats]:
-        delta_h = np.zeros_like(injection.h_content) if injection.delta_h is None else injection.delta_h
-        parts = []
-        for start in range(0, len(x), self._batch):
-            rows = slice(start, start + self._batch)
+        h_content, gamma, delta_h = injection
+        delta_h = np.zeros_like(h_content) if delta_h is None else delta_h
+
+        def one(rows: slice) -> list[Floats]:
             inputs = {
                 "sample": x[rows],
-                "h_content": injection.h_content[rows],
-                "gamma": injection.gamma[rows],
+                "h_content": h_content[rows],
+                "gamma": gamma[rows],
                 "delta_h": delta_h[rows],
             }
-            parts.append(self._run(self.runners["injected"], inputs, t, ["eps", "eps_injected"]))
-        eps, eps_injected = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            return self._run(self.runners["injected"], inputs, t, ["eps", "eps_injected"])
+
+        eps, eps_injected = self._batches(one, len(x))
         return eps, eps_injected
+
+    def _batches(self, one: Callable[[slice], list[Floats]], count: int) -> Iterator[Floats]:
+        """Each output of `one` over all `count` pictures; batches run side by side where there is a pool."""
+        rows = [slice(start, start + self._batch) for start in range(0, count, self._batch)]
+        parts = map(one, rows) if self._pool is None else self._pool.map(one, rows)
+        return (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def _run(self, runner: Runner, inputs: dict[str, Floats], t: int, outputs: list[str]) -> list[Floats]:
         """One padded batch: inputs repeat their last row up to the fixed size, outputs are cut back."""
@@ -145,12 +163,15 @@ def load_unet(folder: Path, *, device: Device = "auto", threads: int = 0) -> UNe
     check_verified(manifest, folder)
     check_files(manifest, folder)
     graphs = {role: folder / manifest.graphs[role] for role in INPUTS}
+    small = manifest.gflop < SMALL_GFLOP
+    count = threads or len(os.sched_getaffinity(0))
+    abreast, own_threads = (count, 1) if small else (1, threads)
 
     def make(runners: Mapping[str, Runner]) -> UNetEngine:
         for role, runner in runners.items():
             check_names(graphs[role], found=list(runner.inputs), promised=INPUTS[role])
             check_names(graphs[role], found=list(runner.outputs), promised=OUTPUTS[role])
-        return UNetEngine(manifest, runners)
+        return UNetEngine(manifest, runners, abreast=abreast)
 
     def prove(unet: UNetEngine) -> None:
         for role, runner in unet.runners.items():
@@ -158,6 +179,6 @@ def load_unet(folder: Path, *, device: Device = "auto", threads: int = 0) -> UNe
             eps = [name for name in OUTPUTS[role] if name != "h"]
             check_batch(manifest, folder, role, runner, outputs=eps, count=GPU_BATCH)
 
-    unet, fallen = climb(graphs, manifest.files, device=device, threads=threads, make=make, prove=prove)
+    unet, fallen = climb(graphs, manifest.files, device=device, threads=own_threads, make=make, prove=prove)
     unet.fallen = fallen
     return unet

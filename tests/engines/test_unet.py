@@ -53,6 +53,25 @@ def test_a_picture_does_not_see_its_neighbours(unet: UNetEngine, noise: np.ndarr
         np.testing.assert_array_equal(some_h, h[:count])
 
 
+def test_threads_change_nothing(unet: UNetEngine, noise: np.ndarray) -> None:
+    """Each pass of a small network has one thread, however many run side by side: the same bits come out."""
+    content, gamma = _content(unet, MOST), _gamma(unet, MOST, 0.5)
+    three = load_unet(UNET, device="cpu", threads=3)
+    alone, abreast = (
+        [*engine.plain(noise, 400), *engine.injected(noise, 400, Injection(content, gamma))]
+        for engine in (unet, three)
+    )
+    for one, other in zip(alone, abreast, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_failed_pass_is_told(noise: np.ndarray) -> None:
+    """An error of one of several passes side by side reaches the caller."""
+    two = load_unet(UNET, device="cpu", threads=2)
+    with pytest.raises(EngineError, match="input sample must be float32"):
+        two.plain(noise.astype(np.float64), 400)
+
+
 def test_injected_pictures_do_not_see_their_neighbours(unet: UNetEngine, noise: np.ndarray) -> None:
     """Likewise with an injection, whose parts are cut into the same batches."""
     content, gamma = _content(unet, MOST), _gamma(unet, MOST, 0.5)
