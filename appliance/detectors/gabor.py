@@ -29,14 +29,14 @@ DIMS = LEVELS * ORIENTATIONS + 6
 class GaborPatches:
     """[h, w, D] with D = 18 Gabor energies, 3 means and 3 deviations of Y, Cr, Cb per cell of 8 pixels."""
 
-    source = "gabor:1"
+    source = "gabor:2"
     cells = (SIDE_PX // CELL_PX) ** 2
     dims = DIMS
     # four separable filters per orientation
     cost_mflop = 2e-6 * SIDE_PX**2 * (1 + 1 / 4 + 1 / 16) * ORIENTATIONS * 4 * 2 * KERNEL_PX
 
     def of_picture(self, photos: Pictures, row: int) -> Floats:
-        return gabor_cells(photos.resized(*_view(photos))[row])
+        return _cells(photos, row)
 
     def adapt(self, sample: Floats) -> Affine:
         return z_scoring(sample, floor=LEAST_DEVIATION)
@@ -45,16 +45,22 @@ class GaborPatches:
 class GaborStatistics:
     """[N, 2 D] mean and deviation over the photo of the cells' features."""
 
-    source = "gabor-statistics:1"
+    source = "gabor-statistics:2"
     dims = 2 * DIMS
     cost_mflop = GaborPatches.cost_mflop
 
     def of_pictures(self, photos: Pictures) -> Floats:
-        cells = [gabor_cells(view) for view in photos.resized(*_view(photos))]
+        cells = [_cells(photos, row) for row in range(len(photos))]
         return np.stack([np.concatenate([one.mean(axis=(0, 1)), one.std(axis=(0, 1))]) for one in cells])
 
     def adapt(self, sample: Floats) -> Affine:
         return z_scoring(sample, floor=LEAST_DEVIATION)
+
+
+def _cells(photos: Pictures, row: int) -> Floats:
+    """Both candidates share them."""
+    size = view_size(photos.aspect, side=SIDE_PX, multiple=MULTIPLE_PX)
+    return photos.derived(GaborPatches.source, row, lambda: gabor_cells(photos.resized(row, *size)))
 
 
 def gabor_cells(view: Pixels) -> Floats:
@@ -62,7 +68,10 @@ def gabor_cells(view: Pixels) -> Floats:
     height, width, _ = view.shape
     colour = luminance_chroma(view)
     grid = (width // CELL_PX, height // CELL_PX)
-    planes = [cv2.resize(energy, grid, interpolation=cv2.INTER_AREA) for energy in _energies(colour[:, :, 0])]
+    planes = [
+        cv2.resize(energy, grid, interpolation=cv2.INTER_AREA)
+        for energy in _energies(np.ascontiguousarray(colour[:, :, 0]))
+    ]
     mean = cv2.resize(colour, grid, interpolation=cv2.INTER_AREA)
     square = cv2.resize(colour * colour, grid, interpolation=cv2.INTER_AREA)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))  # rounding can leave a negative variance
@@ -75,31 +84,48 @@ def _energies(luminance: Floats) -> list[Floats]:
     energies: list[Floats] = []
     level = luminance
     for _ in range(LEVELS):
-        smooth = _filtered(level, ENVELOPE, ENVELOPE)
-        energies += [
-            _energy(level, smooth, angle) for angle in np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS
-        ]
-        level = cv2.pyrDown(level).astype(np.float32)
+        energies += _level_energies(level)
+        level = cv2.pyrDown(level).astype(np.float32, copy=False)
     return energies
 
 
-def _energy(level: Floats, smooth: Floats, angle: float) -> Floats:
-    """|level * g exp(i(ux + vy))| by the angle sum formulas, from products of one-dimensional filters."""
-    across, down = (2 * np.pi / WAVELENGTH_PX * OFFSETS * part for part in (np.cos(angle), np.sin(angle)))
-    cos_x, sin_x, cos_y, sin_y = (
-        (ENVELOPE * wave).astype(np.float32)
-        for wave in (np.cos(across), np.sin(across), np.cos(down), np.sin(down))
-    )
-    even = _filtered(level, cos_x, cos_y) - _filtered(level, sin_x, sin_y)
-    even -= cos_x.sum() * cos_y.sum() * smooth  # a constant then has no answer
-    odd = _filtered(level, sin_x, cos_y) + _filtered(level, cos_x, sin_y)
-    energy: Floats = cv2.magnitude(even, odd).astype(np.float32) * 2
-    return energy
+def _level_energies(level: Floats) -> list[Floats]:
+    """|level * g exp(i(ux + vy))| by the angle sum formulas, for every orientation.
+
+    The waves of a mirrored orientation differ in the sign of v alone, and orientations share their u and v:
+    every filter along an axis is applied once.
+    """
+    across = {
+        place: (_filtered(level, cos, ONE), None if sin is None else _filtered(level, sin, ONE))
+        for place, (cos, sin) in enumerate(WAVES)
+    }
+    smooth = _filtered(across[0][0], ONE, ENVELOPE)  # the wave of frequency 0 is the envelope itself
+    energies: dict[int, Floats] = {}
+    for angle in range(QUARTER + 1):
+        u, v = QUARTER - angle, angle  # places of the frequencies cos(angle) across and sin(angle) down
+        (cos_x, sin_x), (cos_v, sin_v) = across[u], WAVES[v]
+        even = _down(cos_x, cos_v) - smooth * (WAVES[u][0].sum() * cos_v.sum())  # a constant has no answer
+        sin_sin, sin_cos, cos_sin = _down(sin_x, sin_v), _down(sin_x, cos_v), _down(cos_x, sin_v)
+        energies[angle] = _magnitude(even - sin_sin, sin_cos + cos_sin)
+        if 0 < angle < QUARTER:
+            energies[ORIENTATIONS - angle] = _magnitude(even + sin_sin, sin_cos - cos_sin)
+    return [energies[angle] for angle in range(ORIENTATIONS)]
+
+
+def _magnitude(even: Floats, odd: Floats) -> Floats:
+    magnitude: Floats = cv2.magnitude(even, odd).astype(np.float32, copy=False)
+    magnitude *= 2
+    return magnitude
+
+
+def _down(plane: Floats | None, wave: Floats | None) -> Floats:
+    """Along the columns. None is the sine of frequency 0: nothing is left of it."""
+    return NOTHING if plane is None or wave is None else _filtered(plane, ONE, wave)
 
 
 def _filtered(level: Floats, across: Floats, down: Floats) -> Floats:
     filtered: Floats = cv2.sepFilter2D(level, -1, across, down, borderType=cv2.BORDER_REFLECT).astype(
-        np.float32
+        np.float32, copy=False
     )
     return filtered
 
@@ -109,9 +135,16 @@ def _envelope() -> Floats:
     return np.asarray(envelope / envelope.sum(), dtype=np.float32)
 
 
-def _view(photos: Pictures) -> tuple[int, int]:
-    return view_size(photos.aspect, side=SIDE_PX, multiple=MULTIPLE_PX)
+def _wave(place: int) -> tuple[Floats, Floats | None]:
+    """Cosine and sine under the envelope, of frequency sin(place * 180° / ORIENTATIONS)."""
+    phase = 2 * np.pi / WAVELENGTH_PX * OFFSETS * np.sin(place * np.pi / ORIENTATIONS)
+    cos, sin = (ENVELOPE * np.cos(phase)).astype(np.float32), (ENVELOPE * np.sin(phase)).astype(np.float32)
+    return cos, sin if place else None
 
 
 OFFSETS = np.arange(KERNEL_PX) - KERNEL_PX // 2
 ENVELOPE = _envelope()  # of sum 1
+ONE = np.ones(1, dtype=np.float32)
+NOTHING = np.zeros((), dtype=np.float32)
+QUARTER = ORIENTATIONS // 2  # steps of orientation in a right angle
+WAVES = [_wave(place) for place in range(QUARTER + 1)]

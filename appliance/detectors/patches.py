@@ -69,10 +69,20 @@ class EncoderPatches:
         self.dims = sum(self._widths)
 
     def of_picture(self, photos: Pictures, row: int) -> Floats:
-        outputs = photos.outputs(self._encoder)
-        maps = [outputs[name][row] for name in self._outputs]  # each [D, h, w]
-        grid = _bounded((maps[0].shape[1], maps[0].shape[2]))
-        return np.concatenate([neighbourhood_average(one, grid) for one in maps], axis=2)
+        maps = [self._averaged(photos, output, row) for output in self._outputs]
+        if len(maps) == 1:
+            return maps[0]
+        grid = maps[0].shape[:2]
+        return np.concatenate([resampled(one, grid) for one in maps], axis=2)
+
+    def _averaged(self, photos: Pictures, output: str, row: int) -> Floats:
+        """[h, w, D] a map as all candidates of the encoder take it."""
+
+        def compute() -> Floats:
+            averaged = neighbourhood_average(photos.encoded(self._encoder, row)[output])
+            return resampled(averaged, _bounded(averaged.shape[:2]))
+
+        return photos.derived((self._encoder.spec.sha256, output, "averaged"), row, compute)
 
     def adapt(self, sample: Floats) -> Affine:
         return centring(sample) if len(self._widths) == 1 else group_scaling(sample, self._widths)
@@ -116,7 +126,7 @@ class FittedPatches:
 
     def score(self, photos: Pictures) -> npt.NDArray[np.float64]:
         check_aspect(self._name, photos, self._aspect)
-        return np.array([image_score(self._distances(photos, row)) for row in range(len(photos))])
+        return np.array([self._score(photos, row) for row in range(len(photos))])
 
     def heatmap(self, photos: Pictures) -> Floats:
         """[N, h, w] distances of the patches, smoothed; one value a cell of the grid."""
@@ -129,18 +139,31 @@ class FittedPatches:
         source = self._features.source
         save_bank(SavedBank(detector=self._name, source=source, aspect=self._aspect, arrays=arrays), folder)
 
+    def _score(self, photos: Pictures, row: int) -> float:
+        """`image_score` of the distances: the same bytes, with only the largest of them measured."""
+        mapped, grid = self._mapped(photos, row)
+        return image_score(self._neighbours.largest(mapped, count=top_count(math.prod(grid))))
+
     def _distances(self, photos: Pictures, row: int) -> npt.NDArray[np.float64]:
         """[h, w] distance of every patch to its nearest neighbour in the bank."""
+        mapped, grid = self._mapped(photos, row)
+        return self._neighbours.distances(mapped, k=1).reshape(grid)
+
+    def _mapped(self, photos: Pictures, row: int) -> tuple[Floats, tuple[int, int]]:
+        """[P, D] as they are searched, and their grid (h, w)."""
         patches = self._features.of_picture(photos, row)
         height, width, dims = patches.shape
-        mapped = self._affine(patches.reshape(-1, dims))  # [h, w, D] -> [P, D]
-        return self._neighbours.distances(mapped, k=1).reshape(height, width)
+        return self._affine(patches.reshape(-1, dims)), (height, width)
 
 
-def image_score(distances: npt.NDArray[np.float64]) -> float:
-    """Mean of the largest `TOP_SHARE` of the patch distances [h, w], of `TOP_LEAST` at least."""
-    top = min(max(TOP_LEAST, math.ceil(TOP_SHARE * distances.size)), distances.size)
-    return float(np.sort(distances, axis=None)[-top:].mean())
+def image_score(largest: npt.NDArray[np.float64]) -> float:
+    """Mean of a picture's largest patch distances, ascending [T]: `top_count` of them."""
+    return float(largest.mean())
+
+
+def top_count(patches: int) -> int:
+    """How many of a picture's patches its score is the mean of: `TOP_SHARE`, of `TOP_LEAST` at least."""
+    return min(max(TOP_LEAST, math.ceil(TOP_SHARE * patches)), patches)
 
 
 def draw_patches(
@@ -156,25 +179,38 @@ def draw_patches(
     return np.concatenate(drawn)
 
 
-def neighbourhood_average(feature_map: Floats, grid: tuple[int, int]) -> Floats:
-    """[D, h, w] -> [H, W, D] for a `grid` of (H, W): the mean of 3 x 3 cells, resampled.
+def neighbourhood_average(feature_map: Floats) -> Floats:
+    """[D, h, w] -> [h, w, D]: the mean of 3 x 3 cells; the edge repeats itself.
 
-    Section 3.1, Roth et al. 2022. Both steps are linear and separable: one small matrix for each axis.
+    Section 3.1, Roth et al. 2022.
     """
-    rows, columns = (
-        axis_resampling(size, out) @ axis_average(size)
-        for size, out in zip(feature_map.shape[1:], grid, strict=True)
-    )
-    averaged = rows @ feature_map @ columns.T  # [D, H, W]
-    return np.ascontiguousarray(averaged.transpose(1, 2, 0))
+    dims, height, width = feature_map.shape
+    cells: Floats = cv2.transpose(feature_map.reshape(dims, -1)).astype(np.float32, copy=False)
+    averaged = _sum_of_three(cells.reshape(height, width * dims)).reshape(height, width, dims)
+    averaged = _sum_of_three(averaged.transpose(1, 0, 2)).transpose(1, 0, 2)
+    averaged *= np.float32(1 / 9)
+    return averaged
 
 
-def axis_average(size: int) -> Floats:
-    """[size, size] mean of a cell and its two neighbours; the edge repeats itself."""
-    near = np.clip(np.arange(size)[:, None] + np.arange(-1, 2), 0, size - 1)
-    matrix = np.zeros((size, size), dtype=np.float32)
-    np.add.at(matrix, (np.arange(size)[:, None], near), np.float32(1 / 3))
-    return matrix
+def _sum_of_three(values: Floats) -> Floats:
+    """[n, ...] each with the one before and the one after it along the first axis."""
+    last = len(values) - 1
+    total = np.empty_like(values)
+    np.add(values[:-1], values[1:], out=total[:-1])
+    total[last] = values[last] + values[last]
+    total[1:] += values[:-1]
+    total[0] += values[0]
+    return total
+
+
+def resampled(cells: Floats, grid: tuple[int, ...]) -> Floats:
+    """[h, w, D] -> [H, W, D] for a `grid` of (H, W)."""
+    height, width, dims = cells.shape
+    if (height, width) == tuple(grid):
+        return cells
+    across = np.matmul(axis_resampling(width, grid[1]), cells)  # [h, W, D]
+    down: Floats = axis_resampling(height, grid[0]) @ across.reshape(height, -1)
+    return down.reshape(*grid, dims)
 
 
 def axis_resampling(size: int, out: int) -> Floats:

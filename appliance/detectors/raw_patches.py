@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -19,14 +20,14 @@ PATCHES_PER_AXIS = SIDE_PX // STEP_PX - 1
 class RawPatches:
     """[h, w, D] with D = 64 luminances and 2 mean chroma values of patches of 8 pixels, every 4 pixels."""
 
-    source = "raw-patches:1"
+    source = "raw-patches:2"
     cells = PATCHES_PER_AXIS**2
     dims = DIMS
     cost_mflop = 2e-6 * PATCHES_PER_AXIS**2 * (PATCH_PX**2 + 2) * DIMS
 
     def of_picture(self, photos: Pictures, row: int) -> Floats:
         size = view_size(photos.aspect, side=SIDE_PX, multiple=PATCH_PX)
-        return raw_patches(photos.resized(*size)[row])
+        return raw_patches(photos.resized(row, *size))
 
     def adapt(self, sample: Floats) -> Affine:
         return principal_components(sample, dims=DIMS)
@@ -38,8 +39,20 @@ def raw_patches(view: Pixels) -> Floats:
     A step of chroma weighs as much as the same step of luminance.
     """
     colour = luminance_chroma(view)
-    windows = sliding_window_view(colour, (PATCH_PX, PATCH_PX), axis=(0, 1))[::STEP_PX, ::STEP_PX]
-    luminance = windows[:, :, 0].reshape(*windows.shape[:2], -1)  # [h, w, 8, 8] -> [h, w, 64]
-    chroma = windows[:, :, 1:].mean(axis=(3, 4)) * np.float32(PATCH_PX)
-    features: Floats = np.concatenate([luminance, chroma], axis=2)
+    windows = sliding_window_view(colour[:, :, 0], (PATCH_PX, PATCH_PX))[::STEP_PX, ::STEP_PX]
+    height, width = windows.shape[:2]
+    features = np.empty((height, width, PATCH_PX**2 + 2), dtype=np.float32)
+    features[:, :, :-2] = windows.reshape(height, width, -1)  # [h, w, 8, 8] -> [h, w, 64]
+    features[:, :, -2:] = _patch_means(colour[:, :, 1:]) * np.float32(PATCH_PX)
     return features
+
+
+def _patch_means(planes: Floats) -> Floats:
+    """[H, W, C] -> [H/4 - 1, W/4 - 1, C]: a patch is two by two of the cells that its neighbours share."""
+    height, width, _ = planes.shape
+    cells: Floats = cv2.resize(
+        planes, (width // STEP_PX, height // STEP_PX), interpolation=cv2.INTER_AREA
+    ).astype(np.float32, copy=False)
+    pairs = cells[:-1] + cells[1:]
+    means: Floats = (pairs[:, :-1] + pairs[:, 1:]) * np.float32(1 / 4)
+    return means

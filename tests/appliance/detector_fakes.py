@@ -52,12 +52,14 @@ class FakeEncoder:
         self.strides = {stride: f"map_s{stride}" for stride in sorted(strides)}
         self.widths = {**dict.fromkeys(self.strides.values(), 4), "embedding": 4}
         self.calls = 0
+        self.seen = 0  # pictures in all calls
 
     def view_size(self, aspect: float) -> tuple[int, int]:
         return view_size(aspect, side=self.spec.image_size, multiple=self.spec.size_multiple)
 
     def infer(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         self.calls += 1
+        self.seen += len(pictures)
         outputs = {
             name: np.stack([_blocks(p, stride) for p in pictures]) for stride, name in self.strides.items()
         }

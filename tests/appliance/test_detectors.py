@@ -10,7 +10,7 @@ from detector_fakes import SCRATCH, SIZE, FakeEncoder, drawn_part, drawn_picture
 
 from appliance.detectors.candidates import from_encoder, network_free
 from appliance.detectors.knn import Neighbours
-from appliance.detectors.patches import TOP_LEAST, PatchDetector, image_score
+from appliance.detectors.patches import TOP_LEAST, PatchDetector, image_score, top_count
 from appliance.detectors.pooled import neighbour_score
 from appliance.detectors.protocol import Detector, DrawsHeatmaps, FittedDetector
 from appliance.errors import DetectorError
@@ -153,12 +153,28 @@ def test_dearer_views_and_searches_cost_more() -> None:
 
 def test_the_image_score_is_the_mean_of_the_largest() -> None:
     """Two percent of 1000 patches are twenty; of 50 it is the least number; of two it is both."""
-    rng = np.random.default_rng(0)
-    many = rng.permutation(1000).astype(np.float64).reshape(20, 50)
-    assert image_score(many) == np.mean(range(980, 1000))
-    few = rng.permutation(50).astype(np.float64).reshape(5, 10)
-    assert image_score(few) == np.mean(range(50 - TOP_LEAST, 50))
-    assert image_score(np.array([[1.0, 2.0]])) == 1.5
+    assert top_count(1000) == 20
+    assert top_count(50) == TOP_LEAST
+    assert top_count(2) == 2
+    assert image_score(np.array([1.0, 2.0, 6.0])) == 3.0
+
+
+@pytest.mark.parametrize("name", PATCH_NAMES)
+def test_only_what_the_score_needs_is_measured(
+    name: str, fits: dict[str, FittedDetector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The score has the bytes of the mean of the largest of all distances, though most are never measured."""
+    photos = drawn_pictures([500, 501], scratched=True)
+    scores = fits[name].score(photos)
+    measured: list[int] = []
+
+    def largest(self: Neighbours, queries: np.ndarray, *, count: int) -> np.ndarray:
+        measured.append(count)
+        return np.sort(self.distances(queries, k=1), axis=None)[-count:]
+
+    monkeypatch.setattr(Neighbours, "largest", largest)
+    np.testing.assert_array_equal(fits[name].score(photos), scores)
+    assert len(measured) == 2
 
 
 def test_the_pooled_score_is_the_sum_of_three_root_distances() -> None:

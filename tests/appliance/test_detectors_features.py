@@ -14,10 +14,10 @@ from appliance.detectors.gabor import CELL_PX, ORIENTATIONS, WAVELENGTH_PX, Gabo
 from appliance.detectors.patches import (
     MAX_CELLS,
     EncoderPatches,
-    axis_average,
     axis_resampling,
     draw_patches,
     neighbourhood_average,
+    resampled,
     view_size,
 )
 from appliance.detectors.raw_patches import RawPatches, raw_patches
@@ -55,7 +55,7 @@ def test_gabor_statistics_are_mean_and_deviation_of_the_cells() -> None:
     """Pooled Gabor features hold both, in this order."""
     photos = drawn_pictures([1, 2])
     size = view_size(photos.aspect, side=192, multiple=32)
-    cells = gabor_cells(photos.resized(*size)[1])
+    cells = gabor_cells(photos.resized(1, *size))
     expected = np.concatenate([cells.mean(axis=(0, 1)), cells.std(axis=(0, 1))])
     np.testing.assert_array_equal(GaborStatistics().of_pictures(photos)[1], expected)
 
@@ -74,21 +74,21 @@ def test_raw_patches_are_the_pixels() -> None:
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 9), width=st.integers(1, 9))
 @settings(max_examples=30)
 def test_the_neighbourhood_average_is_a_box_filter(seed: int, height: int, width: int) -> None:
-    """On the map's own grid it is the mean of 3 x 3 cells of the map with its edge repeated."""
+    """The mean of 3 x 3 cells of the map with its edge repeated, channels last."""
     feature_map = np.random.default_rng(seed).standard_normal((2, height, width)).astype(np.float32)
     padded = np.pad(feature_map, ((0, 0), (1, 1), (1, 1)), mode="edge")
     shifted = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    averaged = neighbourhood_average(feature_map, (height, width))
+    averaged = neighbourhood_average(feature_map)
     np.testing.assert_allclose(averaged, np.mean(shifted, axis=0).transpose(1, 2, 0), atol=1e-5)
 
 
 @given(size=st.integers(1, 40), out=st.integers(1, 40))
 @settings(max_examples=60)
 def test_resampling_keeps_a_constant(size: int, out: int) -> None:
-    """Rows of both axis matrices are weights: not negative, of sum 1."""
-    for matrix in (axis_average(size), axis_resampling(size, out)):
-        assert matrix.min() >= 0
-        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
+    """Rows of the axis matrix are weights: not negative, of sum 1."""
+    matrix = axis_resampling(size, out)
+    assert matrix.min() >= 0
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "out"), [(8, 16), (7, 14), (12, 6), (5, 5)])
@@ -98,6 +98,15 @@ def test_resampling_is_that_of_opencv(size: int, out: int) -> None:
     method = cv2.INTER_AREA if out < size else cv2.INTER_LINEAR
     expected = cv2.resize(values, (1, out), interpolation=method)
     np.testing.assert_allclose(axis_resampling(size, out) @ values, expected.reshape(out, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", [(14, 9), (4, 3), (7, 12)])
+def test_both_axes_are_resampled(grid: tuple[int, int]) -> None:
+    """Rows by rows, columns by columns, every channel for itself."""
+    cells = np.random.default_rng(0).standard_normal((7, 6, 3)).astype(np.float32)
+    rows, columns = axis_resampling(7, grid[0]), axis_resampling(6, grid[1])
+    expected = np.einsum("Hh,hwd,Ww->HWd", rows, cells, columns)
+    np.testing.assert_allclose(resampled(cells, grid), expected, atol=1e-5)
 
 
 def test_two_layers_lie_on_the_finer_grid() -> None:

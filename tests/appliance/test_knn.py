@@ -88,6 +88,49 @@ def test_a_query_in_the_bank_is_at_distance_zero() -> None:
     assert Neighbours(bank).distances(bank, k=3).max() == 0.0
 
 
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 60),
+    dims=st.integers(1, 40),
+    queries=st.integers(1, 80),
+    share=st.floats(0, 1),
+    spread=st.sampled_from([1.0, 1e-3, 1e-6]),
+    offset=st.sampled_from([0.0, 1.0, 100.0]),
+)
+def test_the_largest_are_those_of_all_distances(
+    seed: int, rows: int, dims: int, queries: int, share: float, spread: float, offset: float
+) -> None:
+    """The same bytes as sorting all, also of near-duplicates far from the origin."""
+    rng = np.random.default_rng(seed)
+    bank = (rng.standard_normal((rows, dims)) * spread + offset).astype(np.float32)
+    near = bank[rng.integers(0, rows, queries)] + rng.standard_normal((queries, dims)) * spread * 1e-2
+    asked = np.where(rng.random((queries, 1)) < share, near, rng.standard_normal((queries, dims)))
+    asked = asked.astype(np.float32)
+    neighbours, count = Neighbours(bank), int(rng.integers(1, queries + 1))
+    expected = np.sort(neighbours.distances(asked, k=1)[:, 0])[-count:]
+    np.testing.assert_array_equal(neighbours.largest(asked, count=count), expected)
+
+
+def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of features that lie along a few directions, as a network's do, under a tenth for the largest 2 %."""
+    rng = np.random.default_rng(2)
+    basis = rng.standard_normal((10, 120)).astype(np.float32)
+    noise = 0.1 * rng.standard_normal((3000, 120)).astype(np.float32)
+    features = rng.standard_normal((3000, 10)).astype(np.float32) @ basis + noise
+    neighbours, measured = Neighbours(features[:500]), []
+    original = Neighbours._nearest
+
+    def nearest(self: Neighbours, queries: np.ndarray, k: int) -> np.ndarray:
+        measured.append(len(queries))
+        return original(self, queries, k)
+
+    monkeypatch.setattr(Neighbours, "_nearest", nearest)
+    found = neighbours.largest(features[500:], count=50)
+    assert sum(measured) < 250
+    np.testing.assert_allclose(found, np.sort(brute_force(features[:500], features[500:], 1)[:, 0])[-50:])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
     """NaN and infinity in the bank or in a query raise a DetectorError that says what to do."""
@@ -98,3 +141,5 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
         Neighbours(spoilt)
     with pytest.raises(DetectorError, match="NaN or infinite"):
         Neighbours(bank).distances(spoilt, k=1)
+    with pytest.raises(DetectorError, match=r"\[4, 3\].*NaN or infinite"):
+        Neighbours(bank).largest(spoilt, count=1)

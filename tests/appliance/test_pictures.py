@@ -10,7 +10,7 @@ from detector_fakes import FakeEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.pictures import Pictures, median_aspect, resize
+from appliance.pictures import PASS, Pictures, Store, median_aspect, resize
 
 SIZES = [(90, 120), (64, 64), (200, 150)]
 
@@ -20,13 +20,15 @@ def _pixels(*sizes: tuple[int, int]) -> list[np.ndarray]:
     return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
-def test_pictures_of_any_sizes_become_one_batch() -> None:
-    """Each is brought to the size asked for, in its place."""
+def test_pictures_of_any_sizes_become_one_size() -> None:
+    """Each is brought to the size asked for, once however many ask."""
     pixels = _pixels(*SIZES)
-    batch = Pictures(pixels, aspect=1.0).resized(32, 48)
-    assert batch.shape == (3, 32, 48, 3) and batch.dtype == np.uint8
-    for one, of in zip(batch, pixels, strict=True):
-        np.testing.assert_array_equal(one, resize(of, 32, 48))
+    pictures = Pictures(pixels, aspect=1.0)
+    for row, of in enumerate(pixels):
+        resized = pictures.resized(row, 32, 48)
+        assert resized.shape == (32, 48, 3) and resized.dtype == np.uint8
+        np.testing.assert_array_equal(resized, resize(of, 32, 48))
+        assert pictures.resized(row, 32, 48) is resized
 
 
 def test_an_encoder_sees_a_batch_once() -> None:
@@ -34,9 +36,19 @@ def test_an_encoder_sees_a_batch_once() -> None:
     pictures, encoder = Pictures(_pixels(*SIZES), aspect=1.0), FakeEncoder()
     with ThreadPoolExecutor(8) as pool:
         outputs = list(pool.map(lambda _: pictures.outputs(encoder), range(16)))
-    assert encoder.calls == 1
-    assert all(value is outputs[0] for value in outputs)
+    assert encoder.seen == 3
+    for one in outputs:
+        assert one.keys() == outputs[0].keys()
+        assert all(np.array_equal(value, outputs[0][name]) for name, value in one.items())
     assert outputs[0]["embedding"].shape == (3, 4)
+
+
+def test_a_pictures_outputs_are_its_row_of_the_batch() -> None:
+    """`encoded` gives one picture's, `outputs` all of them stacked."""
+    pictures, encoder = Pictures(_pixels(*SIZES), aspect=1.0), FakeEncoder()
+    for name, values in pictures.outputs(encoder).items():
+        for row, value in enumerate(values):
+            np.testing.assert_array_equal(pictures.encoded(encoder, row)[name], value)
 
 
 def test_encoders_are_told_apart_by_their_hash() -> None:
@@ -45,7 +57,7 @@ def test_encoders_are_told_apart_by_their_hash() -> None:
     one, other = FakeEncoder("same", sha256="1" * 64), FakeEncoder("same", sha256="2" * 64)
     pictures.outputs(one)
     pictures.outputs(other)
-    assert (one.calls, other.calls) == (1, 1)
+    assert (one.seen, other.seen) == (3, 3)
 
 
 def test_the_stations_aspect_decides_the_view() -> None:
@@ -58,24 +70,75 @@ def test_the_stations_aspect_decides_the_view() -> None:
 
 
 def test_some_of_the_pictures_keep_what_was_computed() -> None:
-    """In the order asked for, without another pass; nothing flows back."""
+    """In the order asked for, without another pass."""
     pictures, encoder = Pictures(_pixels(*SIZES), aspect=1.0), FakeEncoder()
     whole = pictures.outputs(encoder)
     some = pictures.take([2, 0])
     assert len(some) == 2 and some.aspect == 1.0
     for name, value in some.outputs(encoder).items():
         np.testing.assert_array_equal(value, whole[name][[2, 0]])
-    np.testing.assert_array_equal(some.resized(16, 16), pictures.resized(16, 16)[[2, 0]])
-    assert encoder.calls == 1
+    np.testing.assert_array_equal(some.resized(0, 16, 16), pictures.resized(2, 16, 16))
+    assert encoder.seen == 3
 
 
-def test_what_was_not_computed_is_computed_for_those_alone() -> None:
-    """Taking pictures first costs the pass of those only, with the same values."""
+def test_what_some_compute_the_others_find() -> None:
+    """Folds are taken from photos that nothing was computed of: each photo goes through an encoder once."""
     pictures, encoder = Pictures(_pixels(*SIZES), aspect=1.0), FakeEncoder()
     some = pictures.take(np.array([1])).outputs(encoder)
+    again = pictures.take([2, 1]).take([1]).outputs(encoder)
     for name, value in pictures.outputs(encoder).items():
         np.testing.assert_array_equal(some[name], value[[1]])
-    assert encoder.calls == 2
+        np.testing.assert_array_equal(again[name], value[[1]])
+    assert encoder.seen == 3
+
+
+def test_a_batch_goes_through_in_small_passes() -> None:
+    """What is in memory beside the store does not grow with the batch."""
+    pictures, encoder = Pictures(_pixels(*[(32, 32)] * (2 * PASS + 1)), aspect=1.0), FakeEncoder()
+    pictures.outputs(encoder)
+    assert (encoder.calls, encoder.seen) == (3, 2 * PASS + 1)
+
+
+def test_what_does_not_fit_is_computed_again() -> None:
+    """The store holds the first comers; everything else has the same values, for another pass."""
+    pixels, free = _pixels(*[(32, 32)] * (2 * PASS)), FakeEncoder()
+    whole = Pictures(pixels, aspect=1.0).outputs(free)
+    size = sum(value[0].nbytes for value in whole.values())
+    encoder = FakeEncoder()
+    bounded = Pictures(pixels, aspect=1.0, output_bytes=3 * size + 1)
+    for _ in range(2):
+        for name, value in bounded.take(range(len(pixels))).outputs(encoder).items():
+            np.testing.assert_array_equal(value, whole[name])
+    # Three are kept, and the last pass of the first round is still at hand until the second round's first.
+    assert encoder.seen == 2 * PASS + (2 * PASS - 3)
+
+
+def test_bounds_hold_for_all_that_is_kept() -> None:
+    """However much is asked for, no more bytes stay than were allowed."""
+    store: Store[np.ndarray] = Store(1000)
+    for key in "ab":
+        store.keep(key, {row: np.zeros(100, np.uint8) for row in range(8)}, lambda array: array.nbytes)
+    store.keep("c", {}, lambda array: array.nbytes)
+    kept = [key + str(row) for key in "ab" for row in range(8) if store._kept.get((key, row)) is not None]
+    assert kept == ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "b0", "b1"]
+    assert store.find("b", 7) is not None  # of the last call, for those who go side by side
+    store.keep("b", {}, lambda array: array.nbytes)
+    assert store.find("b", 7) is None and store.find("b", 1) is not None
+
+
+def test_what_is_derived_is_computed_once_for_each_picture() -> None:
+    """By key and row; a batch that is taken computes for itself."""
+    pictures, calls = Pictures(_pixels(*SIZES), aspect=1.0), []
+
+    def derived(batch: Pictures, key: str, row: int) -> int:
+        def compute() -> np.ndarray:
+            calls.append((key, row))
+            return np.array([len(calls)])
+
+        return int(batch.derived(key, row, compute)[0])
+
+    assert [derived(pictures, *asked) for asked in (("a", 0), ("a", 1), ("b", 0), ("a", 0))] == [1, 2, 3, 1]
+    assert derived(pictures.take([1]), "a", 0) == 4
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 255))
