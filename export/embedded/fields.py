@@ -83,11 +83,18 @@ def fractal_noise(
     rng: np.random.Generator, size: int, *, cells: int, octaves: int, ridged: bool = False
 ) -> Field:
     """Octaves of value noise, each twice as fine and half as strong; ridged: folded at zero into creases."""
+    return contrast_range(fractal_relief(rng, size, cells=cells, octaves=octaves, ridged=ridged))
+
+
+def fractal_relief(
+    rng: np.random.Generator, size: int, *, cells: int, octaves: int, ridged: bool = False
+) -> Field:
+    """Fractal noise as a height (around 0): not clipped, so that lit from one side it shows no flat spots."""
     total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         layer = value_noise(rng, size, cells=min(cells * 2**octave, size))
         total += (1 - 2 * np.abs(layer) if ridged else layer) / 2**octave
-    return contrast_range(total)
+    return total
 
 
 def blurred(field: Field, sigma: float) -> Field:
@@ -95,6 +102,13 @@ def blurred(field: Field, sigma: float) -> Field:
     if sigma < 0.2:
         return field
     return np.asarray(cv2.GaussianBlur(field, (0, 0), sigma), np.float32)
+
+
+def slope(height: Field, angle: float) -> Field:
+    """How steeply a relief rises towards `angle`, per pixel (around 0): how light from one side shades it."""
+    gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8)
+    gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8)
+    return np.asarray(gx * np.float32(np.cos(angle)) + gy * np.float32(np.sin(angle)), np.float32)
 
 
 def streaks(rng: np.random.Generator, size: int, *, length: float, width: float, angle: float) -> Field:
@@ -128,11 +142,11 @@ def cells(
 ) -> tuple[Field, npt.NDArray[np.int32]]:
     """Worley noise: distance to the nearest point in units of the spacing [size, size], and that point's
     number."""
+    spacing = min(spacing, size / 3)  # one cell alone has neither borders nor neighbours
     points = np.rint(scattered_points(rng, size, spacing=spacing, jitter=jitter)).astype(int)
     inside = points[((points >= 0) & (points < size)).all(axis=1)]
     seeds = np.ones((size, size), np.uint8)
     seeds[inside[:, 1], inside[:, 0]] = 0
-    seeds[size // 2, size // 2] *= 0 if len(inside) == 0 else 1  # a distance needs at least one point
     distance, label = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     return (distance / spacing).astype(np.float32), label.astype(np.int32)
 
@@ -142,8 +156,14 @@ def cell_borders(label: npt.NDArray[np.int32], *, width: float) -> Field:
     edge = np.zeros(label.shape, np.uint8)
     edge[:, 1:] |= (label[:, 1:] != label[:, :-1]).astype(np.uint8)
     edge[1:, :] |= (label[1:, :] != label[:-1, :]).astype(np.uint8)
-    distance = cv2.distanceTransform(1 - edge, cv2.DIST_L2, 3)
+    distance = distance_to_zero(1 - edge)
     return np.asarray(np.clip(1 - distance / max(width, 0.5), 0, 1), np.float32)
+
+
+def distance_to_zero(field: npt.NDArray[np.uint8]) -> Field:
+    """Distance of each pixel to the nearest zero, at most the field's side (OpenCV: infinite without one)."""
+    distance = cv2.distanceTransform(field, cv2.DIST_L2, 3)
+    return np.asarray(np.minimum(distance, len(field)), np.float32)
 
 
 def warped(field: Field, rng: np.random.Generator, *, amount: float, cells: int) -> Field:

@@ -15,12 +15,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export.embedded.fields import Field
-from export.embedded.metals import brushed, ground, turned
-from export.embedded.organics import dead_leaves, fibres, wood
-from export.embedded.patterns import checker, grating, lattice, repeated, weave
-from export.embedded.prints import circuit, lettering
-from export.embedded.surfaces import blotches, cellular, clouds, cracked, folds, noise, plain, specks
+from export.embedded.fields import Field, log_uniform
+from export.embedded.metals import brushed, ground, knurled, milled, rods, turned
+from export.embedded.organics import baked, cables, combed, dead_leaves, fibres, grains, veined, wood
+from export.embedded.patterns import beads, checker, grating, knit, lattice, quilted, repeated, weave
+from export.embedded.prints import board, circuit, codes, lettering, ticks
+from export.embedded.surfaces import (
+    blotches,
+    cast,
+    cellular,
+    clouds,
+    cracked,
+    folds,
+    noise,
+    plain,
+    polished,
+    specks,
+    strata,
+    wrinkled,
+)
 
 Generator = np.random.Generator
 Process = Callable[[Generator, Generator, int], Field]
@@ -28,25 +41,43 @@ Process = Callable[[Generator, Generator, int], Field]
 PROCESSES: tuple[Process, ...] = (
     noise,
     clouds,
+    cast,
+    specks,
+    blotches,
+    folds,
+    wrinkled,
+    polished,
+    cellular,
+    cracked,
+    strata,
+    plain,
     brushed,
     ground,
     turned,
-    cellular,
-    cracked,
+    milled,
+    knurled,
+    rods,
     grating,
     weave,
+    knit,
+    quilted,
     lattice,
+    beads,
     checker,
-    wood,
-    dead_leaves,
     repeated,
-    specks,
-    blotches,
-    fibres,
     circuit,
+    board,
     lettering,
-    folds,
-    plain,
+    codes,
+    ticks,
+    wood,
+    veined,
+    dead_leaves,
+    grains,
+    baked,
+    fibres,
+    cables,
+    combed,
 )
 
 
@@ -56,10 +87,14 @@ def palette(style: Generator, *, grey: bool) -> Field:
     shades = style.uniform(0.03, 0.97, count)
     if style.random() < 0.6:
         shades = np.sort(shades)[:: int(style.choice([-1, 1]))]
+    if style.random() < 0.35:  # many materials are of one shade, and light alone shows their structure
+        shades = shades.mean() + np.float32(style.uniform(0.1, 0.4)) * (shades - shades.mean())
     if grey:
         return np.repeat(shades[:, None], 3, axis=1).astype(np.float32)
-    # Colours of one thing differ less in hue than in brightness: a shared tint, and some of its own.
-    tint = style.normal(0, 0.18, 3) + style.normal(0, 0.1, (count, 3))
+    # Colours of one thing differ less in hue than in brightness: a shared tint, and some of its own. Metal,
+    # plastic and paper are muted; paint and packaging are not.
+    strength = log_uniform(style, 0.02, 0.25)
+    tint = style.normal(0, strength, 3) + style.normal(0, strength / 2, (count, 3))
     return np.clip(shades[:, None] + tint, 0, 1).astype(np.float32)
 
 

@@ -1,5 +1,5 @@
-"""Silhouettes of single parts, as soft masks: discs, gears, brackets, bottles, cookies, bars, screws,
-stars."""
+"""Silhouettes of single parts, as soft masks: discs, gears, plates, brackets, screws, bottles, leaves,
+combs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from export.embedded.fields import Field, cell_borders, value_noise
+from export.embedded.fields import Field, blurred, cell_borders, distance_to_zero, slope, value_noise
+from export.embedded.strokes import Outline, as_field, blank, fill
 
 Generator = np.random.Generator
-Outline = npt.NDArray[np.float32]
 Silhouette = Callable[[Generator], Outline]
 
 
@@ -72,11 +72,7 @@ def bracket(rng: Generator) -> Outline:
 
 def bar(rng: Generator) -> Outline:
     """A bar, a blade or a pill: a long box with more or less round ends."""
-    half, power = rng.uniform(0.12, 0.6), rng.uniform(2, 12)
-    angles = _turn(96)
-    cos, sin = np.cos(angles), np.sin(angles)
-    x, y = np.sign(cos) * np.abs(cos) ** (2 / power), np.sign(sin) * np.abs(sin) ** (2 / power) * half
-    return np.stack([x, y], axis=1).astype(np.float32)
+    return _rounded_box(1.0, rng.uniform(0.12, 0.6), power=rng.uniform(2, 12))
 
 
 def profile(rng: Generator) -> Outline:
@@ -87,9 +83,7 @@ def profile(rng: Generator) -> Outline:
     half = np.interp(height, knots, radii)
     if rng.random() < 0.3:
         half = half + 0.03 * np.sign(np.sin(height * rng.uniform(20, 60)))  # a thread
-    return np.concatenate([np.stack([height, half], 1), np.stack([height, -half], 1)[::-1]]).astype(
-        np.float32
-    )
+    return _turned(height, half)
 
 
 def cookie(rng: Generator) -> Outline:
@@ -103,47 +97,134 @@ def cookie(rng: Generator) -> Outline:
     return outline
 
 
-SILHOUETTES: tuple[Silhouette, ...] = (disc, gear, polygon, star, bracket, bar, profile, cookie)
+def plate(rng: Generator) -> Outline:
+    """A cover or a card: a box with rounded corners, at times with a notch in one side."""
+    half = rng.uniform(0.4, 1)
+    outline = _rounded_box(1.0, half, power=rng.uniform(6, 30))
+    if rng.random() < 0.4:
+        inside = np.abs(outline[:, 0] - rng.uniform(-0.4, 0.4)) < rng.uniform(0.08, 0.25)
+        outline[inside & (outline[:, 1] > 0), 1] -= rng.uniform(0.2, 0.6) * half
+    return outline
 
 
-def part_mask(rng: Generator, size: int, *, radius: float, centre: tuple[float, float]) -> Field:
-    """A part's soft mask [size, size] in [0, 1], at a random turn, with holes in about half of the parts.
+def screw(rng: Generator) -> Outline:
+    """A screw, a bolt or a nail from the side: a head, a shaft with a thread or without, a tip."""
+    head, shaft, place = rng.uniform(0.2, 0.45), rng.uniform(0.08, 0.18), np.linspace(-1, 1, 120)
+    half = np.where(place < -1 + rng.uniform(0.1, 0.35), head, shaft)
+    half += np.where((place > -0.5) & (half == shaft), 1, 0) * rng.choice([0, 0.03]) * np.sin(place * 70)
+    half *= np.clip((1 - place) / rng.uniform(0.02, 0.3), 0, 1)
+    return _turned(place, half)
 
-    `radius` in pixels is half the part's length; `centre` is (x, y) in pixels.
+
+def leaf(rng: Generator) -> Outline:
+    """A leaf, a drop or a seed: pointed at one end or at both."""
+    place = np.linspace(0, 1, 48)
+    half = np.clip(np.sin(np.pi * place ** rng.uniform(0.5, 1)), 0, 1) ** rng.uniform(0.6, 1.6) * rng.uniform(
+        0.25, 0.7
+    )
+    return _turned(2 * place - 1, half)
+
+
+def comb(rng: Generator) -> Outline:
+    """A connector, a heat sink or a comb: a bar with pins on one side."""
+    pins, length, width = int(rng.integers(3, 12)), rng.uniform(0.3, 1.1), rng.uniform(0.25, 0.7)
+    places = np.linspace(-1, 1, pins + 1)[:-1]
+    pitch = 2 / pins
+    steps = [[(x, 0), (x + width * pitch, 0), (x + width * pitch, length), (x, length)] for x in places[::-1]]
+    ends = [(-1, length), (-1, length + 0.3), (1, length + 0.3), (1, length)]
+    outline = np.array([point for pin in steps for point in (pin[2], pin[1], pin[0], pin[3])] + ends)
+    return (outline - [0, (length + 0.3) / 2]).astype(np.float32)
+
+
+def hook(rng: Generator) -> Outline:
+    """A hook, a clip or a bent tube: an arc of even width."""
+    angles, half = np.linspace(0, rng.uniform(2.5, 5.5), 48), rng.uniform(0.08, 0.25)
+    return np.concatenate([_polar(angles, 1.0), _polar(angles[::-1], 1 - 2 * half)])
+
+
+def _rounded_box(half_x: float, half_y: float, *, power: float) -> Outline:
+    """A superellipse: an ellipse at power 2, the more a box the higher the power."""
+    cos, sin = np.cos(_turn(96)), np.sin(_turn(96))
+    x, y = np.sign(cos) * np.abs(cos) ** (2 / power), np.sign(sin) * np.abs(sin) ** (2 / power)
+    return np.stack([x * half_x, y * half_y], axis=1).astype(np.float32)
+
+
+def _turned(place: npt.NDArray[np.floating], half: npt.NDArray[np.floating]) -> Outline:
+    """The outline of a turned part seen from the side: half its width at each place along it."""
+    return np.concatenate([np.stack([place, half], 1), np.stack([place, -half], 1)[::-1]]).astype(np.float32)
+
+
+SILHOUETTES: tuple[Silhouette, ...] = (
+    disc,
+    gear,
+    polygon,
+    star,
+    bracket,
+    bar,
+    profile,
+    cookie,
+    plate,
+    screw,
+    leaf,
+    comb,
+    hook,
+)
+
+
+def part_mask(
+    rng: Generator, size: int, *, radius: float, centre: tuple[float, float], angle: float | None = None
+) -> Field:
+    """A part's soft mask [size, size] in [0, 1], with holes in about half of the parts.
+
+    `radius` in pixels is half the part's length; `centre` is (x, y) in pixels; `angle` in radians, without
+    one the part lies at any.
     """
     outline = SILHOUETTES[int(rng.integers(len(SILHOUETTES)))](rng)
-    angle = rng.uniform(0, 2 * np.pi)
+    angle = float(rng.uniform(0, 2 * np.pi)) if angle is None else angle
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    mask = np.zeros((size, size), np.float32)
-    _fill(mask, outline @ turn.T * radius + np.array(centre), 1.0)
-    if rng.random() < 0.5:
-        for offset in _hole_places(rng) @ turn.T:
-            hole = _polar(_turn(32), rng.uniform(0.06, 0.14)) + offset
-            _fill(mask, hole * radius + np.array(centre), 0.0)
-    return mask
+    canvas = blank(size)
+    fill(canvas, outline @ turn.T * radius + np.array(centre), 1.0)
+    holes = _holes(rng) if rng.random() < 0.5 else []
+    for hole in (hole for hole in holes if _lies_within(hole, outline)):
+        fill(canvas, hole @ turn.T * radius + np.array(centre), 0.0)
+    return as_field(canvas)
 
 
-def _hole_places(rng: Generator) -> Outline:
-    """Centres [P, 2] of drilled holes: one in the middle, or a ring of them."""
-    if rng.random() < 0.5:
-        return np.zeros((1, 2), np.float32)
-    return _polar(_turn(int(rng.integers(2, 7))), rng.uniform(0.4, 0.65))
+def _lies_within(hole: Outline, outline: Outline) -> bool:
+    """Whether the hole is surrounded by the part: one across its edge would cut it in two."""
+    centre = hole.mean(axis=0)
+    places = centre + 1.3 * (hole[:: max(1, len(hole) // 12)] - centre)  # some rim has to remain
+    return all(cv2.pointPolygonTest(outline, (float(x), float(y)), False) > 0 for x, y in places)
 
 
-def _fill(mask: Field, outline: npt.NDArray[np.floating], value: float) -> None:
-    cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], value, cv2.LINE_AA, 4)
+def _holes(rng: Generator) -> list[Outline]:
+    """Outlines of what is cut out of a part: a bore, a ring of drilled holes, both, or slots."""
+    kind, drilled = int(rng.integers(5)), rng.uniform(0.06, 0.14)
+    ring = _polar(_turn(int(rng.integers(2, 9))), rng.uniform(0.4, 0.75))
+    if kind == 0:
+        return [_polar(_turn(32), drilled)]
+    if kind == 4:
+        slot = _rounded_box(rng.uniform(0.15, 0.5), rng.uniform(0.04, 0.1), power=8)
+        return [slot + np.array([0, y], np.float32) for y in np.linspace(-0.3, 0.3, int(rng.integers(1, 4)))]
+    bore = [_polar(_turn(64), rng.uniform(0.2, 0.6) if kind == 1 else 0.22)] if kind < 3 else []
+    return bore if kind == 1 else bore + [_polar(_turn(24), drilled) + place for place in ring]
+
+
+def depth_inside(mask: Field) -> Field:
+    """Distance [size, size] in pixels from the part's edge, 0 outside it."""
+    return distance_to_zero((mask > 0.5).astype(np.uint8))
 
 
 def relief(mask: Field, rng: Generator) -> Field:
-    """Brightness [size, size] that a rounded edge adds under light from one side, about -1 to 1 at the
-    rim."""
-    depth = np.minimum(
-        cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 3), rng.uniform(2, 20)
-    )
-    smooth = cv2.GaussianBlur(depth, (0, 0), 1.5)
-    light = rng.uniform(0, 2 * np.pi)
-    gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8
-    return np.asarray((gx * np.cos(light) + gy * np.sin(light)) * mask, np.float32)
+    """Brightness [size, size] in [-1, 1] that light from one side adds to a chamfered, rounded or domed
+    part."""
+    depth, kind = depth_inside(mask), int(rng.integers(3))
+    reach = max(float(depth.max()) if kind == 2 else rng.uniform(2, 20), 1.0)
+    height = np.minimum(depth, np.float32(reach))
+    if kind:  # a quarter circle instead of a slope
+        height = np.sqrt(height * (np.float32(2 * reach) - height))
+    smooth = blurred(height, 1.5 + (reach / 10 if kind == 2 else 0))
+    return np.asarray(np.clip(slope(smooth, rng.uniform(0, 2 * np.pi)), -1, 1) * mask, np.float32)
 
 
 def shadow(mask: Field, rng: Generator) -> Field:

@@ -1,21 +1,33 @@
 """Procedurally drawn pictures that stand in for photos when the embedded networks are trained.
 
-A scene is a surface, a surface cut into regions, one part on a ground, or many; a camera then looks at it.
-Everything is drawn from one generator, so a seed is a picture, on every machine.
+A scene is a surface, a surface cut into regions, one part on a ground, several, or many equal ones in rows; a
+camera then looks at it. Everything is drawn from one generator, so a seed is a picture, on every machine.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from export.embedded.bodies import placed, subdued
 from export.embedded.camera import photographed
-from export.embedded.fields import Field
+from export.embedded.fields import Field, log_uniform
 from export.embedded.materials import piece
-from export.embedded.objects import part_mask, region_labels, relief, seams, shadow
+from export.embedded.objects import part_mask, region_labels, relief, seams
 
 Generator = np.random.Generator
 Picture = npt.NDArray[np.uint8]
+
+
+class Scene(Protocol):
+    """Draws what lies before the camera, [size, size, 3] float32 in [0, 1]; equal channels when grey."""
+
+    __name__: str
+
+    def __call__(self, rng: Generator, size: int, *, grey: bool) -> Field: ...
 
 
 def surface(rng: Generator, size: int, *, grey: bool) -> Field:
@@ -36,39 +48,59 @@ def regions(rng: Generator, size: int, *, grey: bool) -> Field:
 
 
 def part(rng: Generator, size: int, *, grey: bool) -> Field:
-    """One part, with relief and shadow, on a ground that is most often plain."""
-    ground = piece(rng, rng, size, grey=grey)
-    if rng.random() < 0.6:
-        ground = ground.mean(axis=(0, 1)) + np.float32(0.1) * (ground - ground.mean(axis=(0, 1)))
-    centre = tuple(rng.uniform(0.4, 0.6, 2) * size)
-    return _placed(ground, rng, radius=rng.uniform(0.25, 0.65) * size, centre=centre, grey=grey)
+    """One part, whole or close up, in a fixture's pose or at any angle, on a ground that is mostly plain."""
+    near = rng.random() < 0.2
+    reach, margin = ((0.65, 1.1), 0.2) if near else ((0.25, 0.65), 0.4)
+    x, y = rng.uniform(margin, 1 - margin, 2) * size
+    angle = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.02) if rng.random() < 0.4 else None
+    mask = part_mask(rng, size, radius=rng.uniform(*reach) * size, centre=(x, y), angle=angle)
+    return placed(_ground(rng, size, grey=grey), mask, rng, grey=grey)
 
 
 def parts(rng: Generator, size: int, *, grey: bool) -> Field:
     """A few different parts on one ground."""
     scene = piece(rng, rng, size, grey=grey)
-    for _ in range(int(rng.integers(2, 6))):
-        centre = tuple(rng.uniform(0, size, 2))
-        scene = _placed(scene, rng, radius=rng.uniform(0.08, 0.3) * size, centre=centre, grey=grey)
+    for _ in range(int(rng.integers(2, 5))):
+        x, y = rng.uniform(0.1, 0.9, 2) * size
+        mask = part_mask(rng, size, radius=rng.uniform(0.08, 0.3) * size, centre=(x, y))
+        scene = placed(scene, mask, rng, grey=grey)
     return scene
 
 
-def _placed(ground: Field, rng: Generator, *, radius: float, centre: tuple[float, ...], grey: bool) -> Field:
-    """The ground [size, size, 3] with one part laid on it."""
-    size = ground.shape[0]
-    mask = part_mask(rng, size, radius=radius, centre=(centre[0], centre[1]))
-    body = piece(rng, rng, size, grey=grey)
-    if rng.random() < 0.5:  # most parts are of one colour, with a finish
-        body = body.mean(axis=(0, 1)) + np.float32(rng.uniform(0.1, 0.5)) * (body - body.mean(axis=(0, 1)))
-    body = body + np.float32(rng.uniform(0, 0.6)) * relief(mask, rng)[..., None]
-    dark = np.float32(rng.uniform(0, 0.7)) * shadow(mask, rng)[..., None]
-    return np.clip(ground * (1 - dark) * (1 - mask[..., None]) + body * mask[..., None], 0, 1).astype(
-        np.float32
-    )
+def rows(rng: Generator, size: int, *, grey: bool) -> Field:
+    """Equal parts in rows, loose or in the pockets of a tray: tablets, pins, screws in a magazine."""
+    pitch = int(log_uniform(rng, size / 7, size / 2))
+    one = part_mask(rng, pitch, radius=pitch * rng.uniform(0.3, 0.5), centre=(pitch / 2, pitch / 2))
+    mask = _repeated(one, rng, size, play=rng.choice([0.0, rng.uniform(0, 0.15)]))
+    ground = _ground(rng, size, grey=grey)
+    if rng.random() < 0.4:
+        pocket = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=int(rng.integers(1, 4)))
+        hollow = relief(np.asarray(pocket, np.float32), rng)
+        ground = np.clip(ground - np.float32(rng.uniform(0.1, 0.5)) * hollow[..., None], 0, 1)
+    return placed(ground, mask, rng, grey=grey)
 
 
-SCENES = (surface, regions, part, parts)
-SCENE_SHARES = (0.45, 0.15, 0.28, 0.12)  # inspection pictures are mostly one surface or one part
+def _ground(rng: Generator, size: int, *, grey: bool) -> Field:
+    ground = piece(rng, rng, size, grey=grey)
+    return subdued(ground, 0.1) if rng.random() < 0.6 else ground
+
+
+def _repeated(one: Field, rng: Generator, size: int, *, play: float) -> Field:
+    """The small mask [P, P] laid out over [size, size], each turned (radians) and moved by about `play`."""
+    pitch = len(one)
+    count = size // pitch + 2
+    wide = np.zeros((count * pitch, count * pitch), np.float32)
+    for row, column in np.ndindex(count, count):
+        turn = cv2.getRotationMatrix2D((pitch / 2, pitch / 2), float(np.degrees(rng.normal(0, play))), 1.0)
+        move = np.asarray(turn, np.float64) + rng.normal(0, play * pitch / 8, 2)[:, None] * [[0, 0, 1]]
+        place = np.s_[row * pitch : (row + 1) * pitch, column * pitch : (column + 1) * pitch]
+        wide[place] = cv2.warpAffine(one, move, (pitch, pitch)) if play else one
+    y, x = rng.integers(0, pitch, 2)
+    return np.ascontiguousarray(wide[y : y + size, x : x + size])
+
+
+SCENES: tuple[Scene, ...] = (surface, regions, part, parts, rows)
+SCENE_SHARES = (0.42, 0.13, 0.28, 0.07, 0.1)  # inspection pictures are mostly one surface or one part
 
 
 def draw_picture(rng: Generator, size: int) -> Picture:
@@ -77,9 +109,3 @@ def draw_picture(rng: Generator, size: int) -> Picture:
     grey = bool(rng.random() < 0.5)
     picture = photographed(scene(rng, size, grey=grey), rng)
     return np.rint(picture * 255).astype(np.uint8)
-
-
-def draw_pictures(seed: int, count: int, size: int) -> npt.NDArray[np.uint8]:
-    """`count` pictures [count, size, size, 3] uint8 RGB; picture i depends on the seed and i alone."""
-    pictures = [draw_picture(np.random.default_rng([seed, index]), size) for index in range(count)]
-    return np.stack(pictures)

@@ -5,7 +5,6 @@ The functions are processes, as `materials.py` explains them: `[size, size]` flo
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from export.embedded.fields import (
@@ -15,10 +14,14 @@ from export.embedded.fields import (
     cells,
     contrast_range,
     fractal_noise,
+    fractal_relief,
     log_uniform,
     power_noise,
     rotated_grid,
+    slope,
+    streaks,
     unit_range,
+    value_noise,
     warped,
     white_noise,
 )
@@ -88,10 +91,58 @@ def blotches(style: Generator, rng: Generator, size: int) -> Field:
 
 def folds(style: Generator, rng: Generator, size: int) -> Field:
     """A lit relief: smooth hills seen under light from one side (leather, orange peel, hammered metal)."""
-    relief = fractal_noise(rng, size, cells=int(style.integers(3, 18)), octaves=int(style.integers(1, 5)))
-    light = style.uniform(0, 2 * np.pi)
-    gx, gy = cv2.Sobel(relief, cv2.CV_32F, 1, 0), cv2.Sobel(relief, cv2.CV_32F, 0, 1)
-    return contrast_range(gx * np.cos(light) + gy * np.sin(light))
+    relief = fractal_relief(rng, size, cells=int(style.integers(3, 18)), octaves=int(style.integers(1, 5)))
+    return contrast_range(slope(relief, style.uniform(0, 2 * np.pi)))
+
+
+def cast(style: Generator, rng: Generator, size: int) -> Field:
+    """Cast, forged or blasted metal, concrete: a fine lit relief with pits, dark or with a bright rim."""
+    relief = power_noise(rng, size, exponent=style.uniform(0.8, 1.6))
+    radius, density = log_uniform(style, 0.8, 3), log_uniform(style, 0.0005, 0.01)
+    pits = blurred((rng.random((size, size)) < density).astype(np.float32), radius) * np.float32(
+        6.3 * radius**2
+    )
+    pits = np.clip(pits, 0, 1)
+    lit = slope(relief - style.uniform(0.1, 0.8) * pits, style.uniform(0, 2 * np.pi))
+    shades = style.uniform(0, 0.08) * fractal_noise(rng, size, cells=3, octaves=3)
+    return contrast_range(lit + shades - style.uniform(0, 0.15) * pits, 3)
+
+
+def wrinkled(style: Generator, rng: Generator, size: int) -> Field:
+    """Foil, film or paper: sharp creases between flat facets, and glints where a facet faces the light."""
+    count = max(2, round(size / log_uniform(style, 14, 60)))
+    creases = fractal_relief(rng, size, cells=count, octaves=int(style.integers(2, 5)), ridged=True)
+    lit = contrast_range(slope(warped(creases, rng, amount=4, cells=4), style.uniform(0, 2 * np.pi)))
+    glint = np.clip((lit - style.uniform(0.55, 0.8)) / style.uniform(0.05, 0.2), 0, 1)
+    return unit_range(lit + style.uniform(0, 0.8) * glint)
+
+
+def polished(style: Generator, rng: Generator, size: int) -> Field:
+    """Chrome, glass or lacquer: reflections of the surroundings, in smooth bands with hard borders."""
+    along, across = rotated_grid(size, style.uniform(0, np.pi))
+    drift = value_noise(rng, size, cells=int(style.integers(1, 4))) * style.uniform(0.2, 1.2)
+    height = across / size * style.uniform(0.5, 2) + drift + style.uniform(0, 0.3) * along / size
+    bands = np.sin(2 * np.pi * (height * style.uniform(0.6, 2) + rng.random()))
+    hard = np.tanh(bands * log_uniform(style, 1, 12))
+    return unit_range(hard + style.uniform(0, 1) * height)
+
+
+def strata(style: Generator, rng: Generator, size: int) -> Field:
+    """Layers seen from the side: laminates, stacked sheets, rolls, sediment."""
+    _, across = rotated_grid(size, style.uniform(0, np.pi))
+    mean, uneven = log_uniform(style, 3, 24), style.uniform(0.05, 0.8)
+    widths = mean * np.exp(rng.normal(0, uneven, round(3 * size / mean) + 2))
+    edges = np.cumsum(widths) - 1.5 * size
+    wobble = value_noise(rng, size, cells=int(style.integers(1, 6))) * np.float32(
+        style.uniform(0, 0.3) * mean
+    )
+    layer = np.searchsorted(edges, across + wobble)
+    shades = rng.random(len(edges) + 1, dtype=np.float32)[layer]
+    joints = cell_borders(layer.astype(np.int32), width=style.uniform(0.6, 2))
+    fine = streaks(rng, size, length=10, width=0.6, angle=style.uniform(0, np.pi))
+    return unit_range(
+        shades * style.uniform(0.1, 1) - style.uniform(0, 0.8) * joints + style.uniform(0, 0.4) * fine
+    )
 
 
 def plain(style: Generator, rng: Generator, size: int) -> Field:
