@@ -38,7 +38,7 @@ def solid(mask: Field, rng: Generator, *, grey: bool) -> Field:
     body = piece(rng, rng, len(mask), grey=grey)
     if rng.random() < 0.5:  # most parts are of one colour, with a finish
         body = subdued(body, rng.uniform(0.1, 0.5))
-    if rng.random() < STEP_SHARE:
+    for _ in range(int(rng.integers(1, 4)) if rng.random() < STEP_SHARE else 0):
         body = stepped(body, mask, rng)
     if rng.random() < PRINT_SHARE:
         body = printed(body, mask, rng, grey=grey)
@@ -58,7 +58,7 @@ def stepped(body: Field, mask: Field, rng: Generator) -> Field:
 
 
 def printed(body: Field, mask: Field, rng: Generator, *, grey: bool) -> Field:
-    """The body with a label on its widest place, or with ink straight on it."""
+    """The body with a label on its widest place, with ink straight on it, or engraved."""
     depth = depth_inside(mask)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     half = float(depth.max()) * rng.uniform(0.4, 1.1, 2) + 1
@@ -72,9 +72,12 @@ def printed(body: Field, mask: Field, rng: Generator, *, grey: bool) -> Field:
     )
     ink = PRINTS[int(rng.integers(len(PRINTS)))](rng, rng, len(mask))
     share = as_field(area)[..., None]
-    if rng.random() < 0.5:
+    kind = int(rng.integers(3))
+    if kind == 0:
         return body + share * (coloured(ink, palette(rng, grey=grey)) - body)
-    return np.asarray(body + share * ink[..., None] * np.float32(rng.choice([-0.4, 0.4])), np.float32)
+    edges = 2 * slope(blurred(ink, 0.8), rng.uniform(0, 2 * np.pi))
+    tone = edges if kind == 1 else ink * np.float32(rng.choice([-0.4, 0.4]))
+    return np.asarray(body + share * tone[..., None], np.float32)
 
 
 def through_glass(ground: Field, mask: Field, rng: Generator) -> Field:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from export.embedded.fields import Field, log_uniform
-from export.embedded.metals import brushed, ground, knurled, milled, rods, turned
+from export.embedded.metals import brushed, ground, knurled, milled, rods, turned, welded
 from export.embedded.organics import baked, cables, combed, dead_leaves, fibres, grains, veined, wood
 from export.embedded.patterns import beads, checker, grating, knit, lattice, quilted, repeated, weave
 from export.embedded.prints import board, circuit, codes, lettering, ticks
@@ -57,6 +57,7 @@ PROCESSES: tuple[Process, ...] = (
     milled,
     knurled,
     rods,
+    welded,
     grating,
     weave,
     knit,
@@ -87,8 +88,8 @@ def palette(style: Generator, *, grey: bool) -> Field:
     shades = style.uniform(0.03, 0.97, count)
     if style.random() < 0.6:
         shades = np.sort(shades)[:: int(style.choice([-1, 1]))]
-    if style.random() < 0.35:  # many materials are of one shade, and light alone shows their structure
-        shades = shades.mean() + np.float32(style.uniform(0.1, 0.4)) * (shades - shades.mean())
+    if style.random() < 0.3:  # many materials are of one shade, and light alone shows their structure
+        shades = shades.mean() + np.float32(style.uniform(0.2, 0.6)) * (shades - shades.mean())
     if grey:
         return np.repeat(shades[:, None], 3, axis=1).astype(np.float32)
     # Colours of one thing differ less in hue than in brightness: a shared tint, and some of its own. Metal,

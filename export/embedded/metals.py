@@ -1,4 +1,4 @@
-"""Materials that a tool has marked: brushed, ground, turned, milled, knurled; bars and threads.
+"""Materials that a tool has marked: brushed, ground, turned, milled, knurled; bars, threads and welds.
 
 The functions are processes, as `materials.py` explains them: `[size, size]` float32 in [0, 1].
 """
@@ -103,3 +103,17 @@ def rods(style: Generator, rng: Generator, size: int) -> Field:
     shade = 1 - style.uniform(0, 0.4) * rng.random(64)[number % 64]
     body = facing * shade * (1 - cut * thread) + style.uniform(0, 0.6) * glint * (1 - cut * thread)
     return unit_range(body + style.uniform(0, 0.06) * white_noise(rng, size))
+
+
+def welded(style: Generator, rng: Generator, size: int) -> Field:
+    """Weld or glue beads on a sheet: rippled ridges side by side, with bare metal between them."""
+    u, v = rotated_grid(size, style.uniform(0, np.pi))
+    spacing, width, pitch = style.uniform(36, 110), log_uniform(style, 8, 28), log_uniform(style, 3, 10)
+    wobble = np.float32(style.uniform(0, 0.15) * width) * value_noise(rng, size, cells=5)
+    across = ((v + wobble) / spacing + rng.random()) % 1.0 * spacing - spacing / 2
+    side = np.clip(2 * np.abs(across) / width, 0, 1)
+    ripple = np.sin(2 * np.pi * (u + style.uniform(0, 0.5) * width * side**2 + rng.uniform(0, pitch)) / pitch)
+    height = np.sqrt(1 - side**2) * (style.uniform(1, 3) + style.uniform(0.1, 0.5) * ripple)
+    lit = slope(blurred(height.astype(np.float32), 0.8), style.uniform(0, 2 * np.pi))
+    sheet = streaks(rng, size, length=log_uniform(style, 1, 20), width=0.7, angle=style.uniform(0, np.pi))
+    return contrast_range(lit * 4 + style.uniform(0.2, 1) * sheet + style.uniform(-0.5, 0.5) * (side < 1), 3)

@@ -81,8 +81,15 @@ def rows(rng: Generator, size: int, *, grey: bool) -> Field:
 
 
 def _ground(rng: Generator, size: int, *, grey: bool) -> Field:
+    """What parts lie on: mostly plain, at times a screen that is lit from behind, or out of focus."""
+    kind = rng.random()
+    if kind < 0.15:
+        shade = np.float32(rng.choice([rng.uniform(0, 0.1), rng.uniform(0.9, 1)]))
+        return np.full((size, size, 3), shade, np.float32)
     ground = piece(rng, rng, size, grey=grey)
-    return subdued(ground, 0.1) if rng.random() < 0.6 else ground
+    if kind < 0.25:
+        return np.asarray(cv2.GaussianBlur(ground, (0, 0), rng.uniform(2, 8)), np.float32)
+    return subdued(ground, 0.1) if kind < 0.7 else ground
 
 
 def _repeated(one: Field, rng: Generator, size: int, *, play: float) -> Field:
