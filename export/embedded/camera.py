@@ -5,12 +5,15 @@ Pictures are `[H, W, 3]` float32 in [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from export.embedded.fields import Field, grid, log_uniform, rotated_grid
 
 Generator = np.random.Generator
+Effect = Callable[[Field, Generator], Field]
 
 
 def lit(picture: Field, rng: Generator) -> Field:
@@ -90,8 +93,15 @@ def sensed(picture: Field, rng: Generator) -> Field:
     return np.asarray(np.clip(noisy, 0, 1), np.float32)
 
 
-def mosaiced(picture: Field) -> Field:
-    """Through a colour sensor's Bayer mosaic and back: soft colours, fringes on fine structure."""
+def mosaiced(picture: Field, rng: Generator) -> Field:
+    """Through a colour sensor's Bayer mosaic and back: soft colours, fringes on fine lines. Grey stays."""
+    if is_grey(picture):
+        return picture
+    turns = int(rng.integers(4))  # sensors differ in the corner that they begin with
+    return np.ascontiguousarray(np.rot90(_demosaiced(np.rot90(picture, turns)), -turns))
+
+
+def _demosaiced(picture: Field) -> Field:
     bits = np.rint(picture * 65535).astype(np.uint16)
     raw = bits[..., 1].copy()
     raw[0::2, 0::2], raw[1::2, 1::2] = bits[0::2, 0::2, 0], bits[1::2, 1::2, 2]
@@ -125,8 +135,11 @@ def photographed(scene: Field, rng: Generator) -> Field:
     picture = glowing(picture, rng) if rng.random() < 0.06 else picture
     picture = sensed(focused(picture, rng), rng)
     picture = banded(picture, rng) if rng.random() < 0.08 else picture
-    picture = mosaiced(picture) if rng.random() < 0.4 and not is_grey(picture) else picture
+    picture = mosaiced(picture, rng) if rng.random() < 0.4 else picture
     return compressed(picture, rng) if rng.random() < 0.35 else picture
+
+
+EFFECTS: tuple[Effect, ...] = (lit, exposed, tinted, focused, glowing, sensed, mosaiced, banded, compressed)
 
 
 def is_grey(picture: Field) -> bool:

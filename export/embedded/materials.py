@@ -96,6 +96,8 @@ def palette(style: Generator, *, grey: bool) -> Field:
     # plastic and paper are muted; paint and packaging are not.
     strength = log_uniform(style, 0.02, 0.25)
     tint = style.normal(0, strength, 3) + style.normal(0, strength / 2, (count, 3))
+    if style.random() < 0.35:  # copper, rust, wood, food: what is not blue or green is mostly warm
+        tint = tint + np.float32(strength) * np.array([1, 0.1, -1])
     return np.clip(shades[:, None] + tint, 0, 1).astype(np.float32)
 
 
