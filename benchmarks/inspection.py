@@ -10,22 +10,19 @@ AUROC is itself uncertain by .02 to .05, and the largest of many is biased upwar
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from appliance.calibrate import calibrate
-from appliance.intake import IntakeOptions, read_photo
+from appliance.errors import GoodpartsError
 from appliance.label_check import LabelCheck, check_with_labels
-from appliance.photo_files import list_photos
-from appliance.pictures import Pixels
 from appliance.progress import Silent
 from appliance.settings import Settings, default_settings, load
+from benchmarks.labelled import data_folder, read_defects, read_photos, subfolders
 from benchmarks.machine import machine
 
 COLUMNS = (
@@ -43,22 +40,24 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="settings in place of the defaults")
     parser.add_argument("--keep", type=Path, help="keep the run folders here")
     options = parser.parse_args()
-    data = os.environ.get("GOODPARTS_DATA")
-    if not data or not Path(data, "inspection").is_dir():
-        print(
-            "skipped: set GOODPARTS_DATA to a folder that holds inspection/CATEGORY/train/good",
-            file=sys.stderr,
-        )
+    data = data_folder()
+    if data is None:
         return 0
+    try:
+        _calibrate_all(subfolders(data / "inspection", options.categories or ()), options)
+    except GoodpartsError as error:
+        print(f"benchmarks.inspection: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _calibrate_all(categories: Sequence[Path], options: argparse.Namespace) -> None:
     settings = default_settings() if options.config is None else load(options.config)
-    folders = sorted(path for path in Path(data, "inspection").iterdir() if path.is_dir())
     print(f"{' '.join(sys.argv)}\n{machine()}\n\n{COLUMNS}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for folder in folders:
-            if not options.categories or folder.name in options.categories:
-                for seed in range(options.seeds):
-                    print(_row(folder, seed, settings, options.keep or Path(scratch)), flush=True)
-    return 0
+        for category in categories:
+            for seed in range(options.seeds):
+                print(_row(category, seed, settings, options.keep or Path(scratch)), flush=True)
 
 
 def _row(category: Path, seed: int, settings: Settings, keep: Path) -> str:
@@ -67,10 +66,8 @@ def _row(category: Path, seed: int, settings: Settings, keep: Path) -> str:
     start = time.monotonic()
     result = calibrate(category / "train" / "good", out, station, settings.engines, Silent())
     seconds = time.monotonic() - start
-    defects = [path for path in sorted((category / "test").iterdir()) if path.name != "good"]
-    check = check_with_labels(
-        out, _photos(category / "test" / "good"), [photo for folder in defects for photo in _photos(folder)]
-    )
+    defective = [photo for photos in read_defects(category).values() for photo in photos]
+    check = check_with_labels(out, read_photos(category / "test" / "good"), defective)
     return _line(category.name, seed, result, check, seconds)
 
 
@@ -84,10 +81,6 @@ def _line(category: str, seed: int, result: dict[str, Any], check: LabelCheck, s
         f" {check.false_rejects:>4}/{check.good:<3} {check.detections:>4}/{check.defective:<3}"
         f" {seconds:>5.0f} {peak:>5.0f}"
     )
-
-
-def _photos(folder: Path) -> list[Pixels]:
-    return [np.asarray(read_photo(file.path, IntakeOptions())) for file in list_photos(folder).files]
 
 
 if __name__ == "__main__":

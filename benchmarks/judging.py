@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 Tell = Callable[[str], None]
 
 RESAMPLES = 2000  # the standard error's own error is then 1.6 %
+OUTPUT_BYTES = 2 << 30  # of one network at a time; 400 photos with its widest maps take a quarter of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +104,7 @@ def answers(
 
 def _answers_of(heap: Heap, family: Family, *, fit_seeds: Sequence[int], threads: int) -> list[Answer]:
     """One family at a time: what a network says of the photos is kept only while it is needed."""
-    pictures = Pictures(heap.photos, aspect=heap.aspect)
-    if family.encoder is not None:
-        pictures.outputs(family.encoder)  # for all at once; what is taken of them brings it along
+    pictures = Pictures(heap.photos, aspect=heap.aspect, output_bytes=OUTPUT_BYTES)
     return [
         _answer(heap, question, family.detectors, pictures, fit_seeds=fit_seeds, threads=threads)
         for question in heap.questions
