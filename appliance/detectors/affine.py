@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,26 @@ class Affine:
 
     centre: npt.NDArray[np.float32]  # [D]
     weights: npt.NDArray[np.float32]  # [D] a factor per dimension, or [D, E] a projection
+    changes: bool = field(init=False)  # a network's maps are large: what changes nothing is not computed
+
+    def __post_init__(self) -> None:
+        is_identity = self.weights.ndim == 1 and not self.centre.any() and (self.weights == 1).all()
+        object.__setattr__(self, "changes", not is_identity)
 
     def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[N, D] -> [N, D] or [N, E]."""
-        centred = features - self.centre
-        mapped = centred * self.weights if self.weights.ndim == 1 else centred @ self.weights
-        return np.asarray(mapped, dtype=np.float32)
+        if not self.changes:
+            return features
+        mapped: npt.NDArray[np.float32] = features - self.centre
+        if self.weights.ndim == 2:
+            return np.asarray(mapped @ self.weights, dtype=np.float32)
+        mapped *= self.weights
+        return mapped
 
 
-def centring(sample: npt.NDArray[np.float32]) -> Affine:
-    """Distances as they are. `sample` [N, D]"""
-    return Affine(centre=_mean(sample), weights=np.ones(sample.shape[1], dtype=np.float32))
+def identity(dims: int) -> Affine:
+    """Distances as they are."""
+    return Affine(centre=np.zeros(dims, dtype=np.float32), weights=np.ones(dims, dtype=np.float32))
 
 
 def group_scaling(sample: npt.NDArray[np.float32], widths: Sequence[int]) -> Affine:

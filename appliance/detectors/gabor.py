@@ -95,17 +95,14 @@ def _level_energies(level: Floats) -> list[Floats]:
     The waves of a mirrored orientation differ in the sign of v alone, and orientations share their u and v:
     every filter along an axis is applied once.
     """
-    across = {
-        place: (_filtered(level, cos, ONE), None if sin is None else _filtered(level, sin, ONE))
-        for place, (cos, sin) in enumerate(WAVES)
-    }
-    smooth = _filtered(across[0][0], ONE, ENVELOPE)  # the wave of frequency 0 is the envelope itself
+    across = [(_across(level, cos), _across(level, sin)) for cos, sin in WAVES]
+    smooth = _down(across[0][0], ENVELOPE)  # the wave of frequency 0 is the envelope itself
     energies: dict[int, Floats] = {}
     for angle in range(QUARTER + 1):
         u, v = QUARTER - angle, angle  # places of the frequencies cos(angle) across and sin(angle) down
-        (cos_x, sin_x), (cos_v, sin_v) = across[u], WAVES[v]
-        even = _down(cos_x, cos_v) - smooth * (WAVES[u][0].sum() * cos_v.sum())  # a constant has no answer
-        sin_sin, sin_cos, cos_sin = _down(sin_x, sin_v), _down(sin_x, cos_v), _down(cos_x, sin_v)
+        (cos_x, sin_x), (cos_y, sin_y) = across[u], WAVES[v]
+        even = _down(cos_x, cos_y) - smooth * (WAVES[u][0].sum() * cos_y.sum())  # a constant has no answer
+        sin_sin, sin_cos, cos_sin = _down(sin_x, sin_y), _down(sin_x, cos_y), _down(cos_x, sin_y)
         energies[angle] = _magnitude(even - sin_sin, sin_cos + cos_sin)
         if 0 < angle < QUARTER:
             energies[ORIENTATIONS - angle] = _magnitude(even + sin_sin, sin_cos - cos_sin)
@@ -118,9 +115,14 @@ def _magnitude(even: Floats, odd: Floats) -> Floats:
     return magnitude
 
 
-def _down(plane: Floats | None, wave: Floats | None) -> Floats:
-    """Along the columns. None is the sine of frequency 0: nothing is left of it."""
-    return NOTHING if plane is None or wave is None else _filtered(plane, ONE, wave)
+def _across(level: Floats, wave: Floats) -> Floats:
+    """Along the rows. Of the sine of frequency 0 nothing is left."""
+    return _filtered(level, wave, ONE) if wave.any() else NOTHING
+
+
+def _down(plane: Floats, wave: Floats) -> Floats:
+    """Along the columns."""
+    return _filtered(plane, ONE, wave) if plane.ndim and wave.any() else NOTHING
 
 
 def _filtered(level: Floats, across: Floats, down: Floats) -> Floats:
@@ -135,11 +137,10 @@ def _envelope() -> Floats:
     return np.asarray(envelope / envelope.sum(), dtype=np.float32)
 
 
-def _wave(place: int) -> tuple[Floats, Floats | None]:
+def _wave(place: int) -> tuple[Floats, Floats]:
     """Cosine and sine under the envelope, of frequency sin(place * 180° / ORIENTATIONS)."""
     phase = 2 * np.pi / WAVELENGTH_PX * OFFSETS * np.sin(place * np.pi / ORIENTATIONS)
-    cos, sin = (ENVELOPE * np.cos(phase)).astype(np.float32), (ENVELOPE * np.sin(phase)).astype(np.float32)
-    return cos, sin if place else None
+    return (ENVELOPE * np.cos(phase)).astype(np.float32), (ENVELOPE * np.sin(phase)).astype(np.float32)
 
 
 OFFSETS = np.arange(KERNEL_PX) - KERNEL_PX // 2

@@ -39,6 +39,7 @@ class Neighbours:
         centred = self._centred(bank)
         self._table = _table(centred)
         self._directions = _principal_directions(centred)  # [D, G]
+        self._shift = (self._centre @ self._directions).astype(np.float32)
         self._guide = _table(centred @ self._directions)
 
     def __len__(self) -> int:
@@ -64,18 +65,17 @@ class Neighbours:
         _check_finite(queries)
         bound = self._upper_bounds(queries)
         order = np.argsort(-bound, kind="stable")
-        first = self._nearest(queries[order[: 2 * count]], 1)[:, 0]
-        least = np.sort(first)[-count]
-        open_still = order[2 * count :]
-        open_still = open_still[bound[open_still] >= least]
-        found = np.concatenate([first, self._nearest(queries[open_still], 1)[:, 0]])
+        first, others = order[: 2 * count], order[2 * count :]
+        found = self._nearest(queries[first], 1)[:, 0]
+        others = others[bound[others] >= np.sort(found)[-count]]
+        if len(others) > 0:
+            found = np.concatenate([found, self._nearest(queries[others], 1)[:, 0]])
         return np.sort(found)[-count:]
 
     def _upper_bounds(self, queries: Floats) -> Doubles:
         """[N] at least the distance to the nearest row, and seldom much more."""
-        shift = (self._centre @ self._directions).astype(np.float32)
-        proposed = np.argmax(_closeness(queries @ self._directions - shift, self._guide), axis=1)
-        differences = queries - self._bank[proposed]
+        guided = _with_one(queries @ self._directions - self._shift)
+        differences = queries - self._bank[np.argmax(guided @ self._guide, axis=1)]
         squared = np.einsum("nd,nd->n", differences, differences).astype(np.float64)
         # Differences and squares are rounded once each, the sum at most once for each of its terms.
         bounds: Doubles = np.sqrt(squared * (1 + EPS * (queries.shape[1] + 4)))
@@ -84,9 +84,10 @@ class Neighbours:
     def _nearest(self, queries: Floats, k: int) -> Doubles:
         """[N, D] -> [N, k] ascending."""
         centred = self._centred(queries)
-        closeness = _closeness(centred, self._table)  # [N, M]
+        closeness = _with_one(centred) @ self._table  # [N, M]
         kth = np.partition(closeness, -k, axis=1)[:, -k] if k > 1 else closeness.max(axis=1)
-        query, row = np.nonzero(closeness >= (kth - _rounding(centred, kth))[:, None])
+        pairs = np.flatnonzero(closeness >= (kth - _rounding(centred, kth))[:, None])
+        query, row = np.divmod(pairs, len(self))
         squared = self._measured(queries, query, row)
         order = np.lexsort((squared, query))  # by query, then by distance
         starts = np.searchsorted(query, np.arange(len(queries)))
@@ -109,16 +110,19 @@ class Neighbours:
 
 
 def _table(rows: Floats) -> Floats:
-    """[M, D] -> [D + 1, M]: the rows and -|y|²/2, so that (x, 1) times it is xy - |y|²/2."""
+    """[M, D] -> [D + 1, M]: the rows and -|y|²/2.
+
+    (x, 1) times it is xy - |y|²/2, half of |x|² - |x - y|²: the nearer, the larger.
+    """
     half = np.einsum("md,md->m", rows, rows, dtype=np.float64) / 2
     return np.ascontiguousarray(np.vstack([rows.T, -half[None]]), dtype=np.float32)
 
 
-def _closeness(queries: Floats, table: Floats) -> Floats:
-    """[N, D] -> [N, M] half of |x|² - |x - y|²: the nearer, the larger."""
-    closeness: Floats = queries @ table[:-1]
-    closeness += table[-1]
-    return closeness
+def _with_one(queries: Floats) -> Floats:
+    """[N, D] -> [N, D + 1] for a table."""
+    longer = np.ones((len(queries), queries.shape[1] + 1), dtype=np.float32)
+    longer[:, :-1] = queries
+    return longer
 
 
 def _rounding(queries: Floats, closeness: Floats) -> Floats:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from appliance.detectors.affine import Affine, centring, group_scaling
+from appliance.detectors.affine import Affine, group_scaling, identity
 from appliance.detectors.bank import SavedBank, load_bank, save_bank
 from appliance.detectors.coreset import coreset
 from appliance.detectors.knn import Neighbours
@@ -85,7 +85,7 @@ class EncoderPatches:
         return photos.derived((self._encoder.spec.sha256, output, "averaged"), row, compute)
 
     def adapt(self, sample: Floats) -> Affine:
-        return centring(sample) if len(self._widths) == 1 else group_scaling(sample, self._widths)
+        return identity(self.dims) if len(self._widths) == 1 else group_scaling(sample, self._widths)
 
 
 class PatchDetector:
@@ -244,7 +244,8 @@ def view_size(aspect: float, *, side: int, multiple: int) -> tuple[int, int]:
 
 def luminance_chroma(view: Pixels) -> Floats:
     """[H, W, 3] RGB -> [H, W, 3] Y, Cr, Cb in [0, 1]."""
-    colour: Floats = cv2.cvtColor(view.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    scaled = np.multiply(view, np.float32(1 / 255), dtype=np.float32)
+    colour: Floats = cv2.cvtColor(scaled, cv2.COLOR_RGB2YCrCb).astype(np.float32, copy=False)
     return colour
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from appliance.detectors.affine import Affine, centring
+from appliance.detectors.affine import Affine, identity
 from appliance.detectors.bank import SavedBank, load_bank, save_bank
 from appliance.detectors.knn import Neighbours
 from appliance.detectors.patches import check_aspect
@@ -49,10 +49,10 @@ class EncoderEmbedding:
         self.dims = encoder.widths["embedding"]
 
     def of_pictures(self, photos: Pictures) -> Floats:
-        return photos.outputs(self._encoder)["embedding"]
+        return np.stack([photos.encoded(self._encoder, row)["embedding"] for row in range(len(photos))])
 
-    def adapt(self, sample: Floats) -> Affine:
-        return centring(sample)
+    def adapt(self, sample: Floats) -> Affine:  # noqa: ARG002 - distances as they are
+        return identity(self.dims)
 
 
 class PooledDetector:
