@@ -85,8 +85,8 @@ def _sections(data: Path, options: argparse.Namespace, given: Sequence[str]) -> 
     threads = use_threads(options.threads or 0)
     networks = load_networks(options.engines, threads=threads)
     asked = _asked(networks, options.only)
-    yield [f"`python -m benchmarks.models {_without_places(given)}`  ", f"{machine()}, {threads} threads"]
-    yield from _encoders([n for n in networks if any(f.encoder is n.encoder for f in asked)])
+    yield [f"`python -m benchmarks.models {_without_places(given)}`  ", f"{machine()}, threads: {threads}"]
+    yield from _encoders([n for n in networks if any(f.encoder is n.encoder for f in asked)], threads)
     ask = _asker(asked, fit_seeds=range(options.seeds), threads=threads)
     inspection = [answer for folder in folders for answer in ask(labelled.read_category(folder))]
     yield from _inspection(inspection, asked)
@@ -118,12 +118,12 @@ def _asker(
     return lambda heap: answers(heap, asked, fit_seeds=fit_seeds, threads=threads, tell=tell)
 
 
-def _encoders(networks: Sequence[Network]) -> Iterator[Section]:
+def _encoders(networks: Sequence[Network], threads: int) -> Iterator[Section]:
     if networks:
         yield [
-            "Encoders. GFLOP: convolutions and matrix products of a pass for one picture, 2 a multiply-add; "
-            f"ms: the same pass, median of {REPEATS}, the encoders in turns. Published weights without a "
-            f"manifest are shown pictures of {FOREIGN_SIZE_PX} pixels.",
+            "Encoders. GFLOP: convolutions and matrix products of a pass for one picture, a multiply-add as 2; "
+            f"ms: the same pass, threads: {threads}, median of {REPEATS}, the encoders in turns. Published"
+            f" weights without a manifest are shown pictures of {FOREIGN_SIZE_PX} pixels.",
             "",
             *encoder_table(networks, costs(networks)),
         ]
