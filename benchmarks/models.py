@@ -121,9 +121,9 @@ def _asker(
 def _encoders(networks: Sequence[Network], threads: int) -> Iterator[Section]:
     if networks:
         yield [
-            "Encoders. GFLOP: convolutions and matrix products of a pass for one picture, a multiply-add as 2; "
-            f"ms: the same pass, threads: {threads}, median of {REPEATS}, the encoders in turns. Published"
-            f" weights without a manifest are shown pictures of {FOREIGN_SIZE_PX} pixels.",
+            "Encoders. GFLOP: convolutions and matrix products of a pass for one picture, a multiply-add "
+            f"as 2; ms: the same pass, threads: {threads}, median of {REPEATS}, the encoders in turns. "
+            f"Published weights without a manifest are shown pictures of {FOREIGN_SIZE_PX} pixels.",
             "",
             *encoder_table(networks, costs(networks)),
         ]
