@@ -90,15 +90,18 @@ def palette(style: Generator, *, grey: bool) -> Field:
         shades = np.sort(shades)[:: int(style.choice([-1, 1]))]
     if style.random() < 0.3:  # many materials are of one shade, and light alone shows their structure
         shades = shades.mean() + np.float32(style.uniform(0.2, 0.6)) * (shades - shades.mean())
+    # A structure that nobody can see teaches nothing: at least a tenth from the darkest to the brightest.
+    wider = max(1.0, 0.1 / max(float(np.ptp(shades)), 1e-3))
+    shades = np.clip(shades.mean() + wider * (shades - shades.mean()), 0, 1)
     if grey:
-        return np.repeat(shades[:, None], 3, axis=1).astype(np.float32)
+        return np.asarray(np.repeat(shades[:, None], 3, axis=1), np.float32)
     # Colours of one thing differ less in hue than in brightness: a shared tint, and some of its own. Metal,
     # plastic and paper are muted; paint and packaging are not.
     strength = log_uniform(style, 0.02, 0.25)
     tint = style.normal(0, strength, 3) + style.normal(0, strength / 2, (count, 3))
     if style.random() < 0.35:  # copper, rust, wood, food: what is not blue or green is mostly warm
         tint = tint + np.float32(strength) * np.array([1, 0.1, -1])
-    return np.clip(shades[:, None] + tint, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(shades[:, None] + tint, 0, 1), np.float32)
 
 
 def coloured(field: Field, colours: Field) -> Field:

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from export.embedded import camera
 from export.embedded.fields import Field
-from export.embedded.materials import PROCESSES, Process, piece
+from export.embedded.materials import PROCESSES, Process, palette, piece
 from export.embedded.mosaics import CELL, MosaicSettings, draw_mosaics, material_piece
 from export.embedded.objects import SILHOUETTES, Silhouette, depth_inside, part_mask
 from export.embedded.pictures import SCENES, Scene, draw_picture
@@ -99,6 +99,16 @@ def test_pieces_of_one_material_are_alike() -> None:
         closer.append(within / between[~np.eye(12, dtype=bool)].mean())
     assert np.mean(closer) < 0.5
     assert np.max(closer) < 0.9, PROCESSES[int(np.argmax(closer))].__name__
+
+
+def test_palettes_can_be_told_apart() -> None:
+    """Every palette spans a visible range, stays in [0, 1], and is grey when grey is asked for."""
+    for seed in range(1000):
+        grey = seed % 2 == 0
+        colours = palette(np.random.default_rng(seed), grey=grey)
+        assert colours.dtype == np.float32 and colours.min() >= 0 and colours.max() <= 1
+        assert np.ptp(colours, axis=0).max() > 0.045
+        assert not grey or np.ptp(colours, axis=1).max() == 0
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
