@@ -82,16 +82,19 @@ def best_patches(found: Figures, families: Sequence[Family]) -> list[tuple[Famil
 
 
 def best_list(found: Figures, families: Sequence[Family]) -> list[str]:
-    """Of each pack the patch candidate with the highest mean."""
-    best = best_patches(found, families)
+    """Of each pack the candidate with the highest mean, and the patch candidate with it."""
     lines = []
     for pack, title in PACKS.items():
-        names = [name for family, name in best if pack_of(family) == pack]
-        if names:
-            name = max(names, key=_mean_of(found))
-            column = found.candidates.index(name)
-            figure = with_error(float(found.mean[column]), float(found.mean_error[column]))
-            lines.append(f"- best patch candidate, {title}: {name}, {figure}")
+        named = [d for family in families if pack_of(family) == pack for d in family.detectors]
+        for kind, names in (
+            ("candidate", [d.name for d in named]),
+            ("patch candidate", [d.name for d in named if d.kind == "patches"]),
+        ):
+            if names:
+                name = max(names, key=_mean_of(found))
+                column = found.candidates.index(name)
+                figure = with_error(float(found.mean[column]), float(found.mean_error[column]))
+                lines.append(f"- best {kind}, {title}: {name}, {figure}")
     return lines
 
 

@@ -164,14 +164,16 @@ def _defects(answered: Sequence[Answer]) -> Iterator[Section]:
 
 
 def _natural(answered: Sequence[Answer], asked: Sequence[Family]) -> Iterator[Section]:
+    found = figures(answered)
     judged = answered[0].good.shape[2]
     yield [
         "Natural classes: AUROC of one class against all others, fitted to "
         f"{labelled.TRAIN_PHOTOS} photos of it (drawn with seed {NATURAL_SEED}), judged on {judged} others "
         "and on those of the other classes.",
         "",
-        *score_table(figures(answered), asked),
+        *score_table(found, asked),
     ]
+    yield best_list(found, asked)
 
 
 def _check_target(markdown: Path | None) -> None:

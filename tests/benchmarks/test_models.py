@@ -81,6 +81,14 @@ def test_every_table_is_printed_and_written(data: Path, capsys: pytest.CaptureFi
     assert re.search(r"\| tessera \| embedded \| 256 \| \d{3},\d{3} \| ", printed)
     assert printed.count("| candidate | bar | line |") == 2
     assert "| candidate |  | daisy | tulip | mean | spread |" in printed
+    assert (
+        len(re.findall(rf"^- best patch candidate, embedded: tessera/patches_s16, {FIGURE}$", printed, re.M))
+        == 2
+    )
+    assert (
+        len(re.findall(rf"^- best candidate, without a network: (gabor|raw)/\S+, {FIGURE}$", printed, re.M))
+        == 2
+    )
 
 
 def test_a_plain_defect_is_found(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
