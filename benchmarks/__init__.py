@@ -2,5 +2,5 @@
 
 import os
 
-# As the command line sets it, before numpy is loaded: appliance/threads.py says why.
+# As the command line sets it, and before numpy is loaded: BLAS' own threads beside the workers' take cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -17,21 +17,20 @@ class Affine:
 
     centre: npt.NDArray[np.float32]  # [D]
     weights: npt.NDArray[np.float32]  # [D] a factor per dimension, or [D, E] a projection
-    changes: bool = field(init=False)  # a network's maps are large: what changes nothing is not computed
+    # A network's maps are large: what changes nothing is not computed.
+    moves: bool = field(init=False)
+    scales: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        is_identity = self.weights.ndim == 1 and not self.centre.any() and (self.weights == 1).all()
-        object.__setattr__(self, "changes", not is_identity)
+        object.__setattr__(self, "moves", bool(self.centre.any()))
+        object.__setattr__(self, "scales", self.weights.ndim == 2 or bool((self.weights != 1).any()))
 
     def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[N, D] -> [N, D] or [N, E]."""
-        if not self.changes:
-            return features
-        mapped: npt.NDArray[np.float32] = features - self.centre
+        mapped = features - self.centre if self.moves else features
         if self.weights.ndim == 2:
             return np.asarray(mapped @ self.weights, dtype=np.float32)
-        mapped *= self.weights
-        return mapped
+        return np.asarray(mapped * self.weights, dtype=np.float32) if self.scales else mapped
 
 
 def identity(dims: int) -> Affine:
@@ -43,13 +42,14 @@ def group_scaling(sample: npt.NDArray[np.float32], widths: Sequence[int]) -> Aff
     """Every group of `widths` consecutive dimensions gets a root mean square distance from its mean of 1.
 
     So that of two concatenated layers neither drowns the other; within a layer the network's own proportions
-    stay. `sample` [N, sum(widths)]
+    stay; distances do not depend on the centre. `sample` [N, sum(widths)]
     """
     assert sum(widths) == sample.shape[1], f"widths {list(widths)} for {sample.shape[1]} dimensions"
     variance = sample.var(axis=0, dtype=np.float64)
     starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
     spread = np.sqrt(np.add.reduceat(variance, starts) + TINY)
-    return Affine(centre=_mean(sample), weights=np.repeat(1 / spread, widths).astype(np.float32))
+    centre = np.zeros(sample.shape[1], dtype=np.float32)
+    return Affine(centre=centre, weights=np.repeat(1 / spread, widths).astype(np.float32))
 
 
 def z_scoring(sample: npt.NDArray[np.float32], *, floor: float) -> Affine:

@@ -45,6 +45,10 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self._bank)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in (self._bank, self._table, self._directions, self._guide))
+
     def distances(self, queries: Floats, *, k: int) -> Doubles:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
         _check_finite(queries)

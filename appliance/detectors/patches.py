@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -91,24 +92,34 @@ class EncoderPatches:
 class PatchDetector:
     """A candidate that scores patches and says where."""
 
-    def __init__(self, name: str, kind: str, features: PatchFeatures) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        features: PatchFeatures,
+        *,
+        rows: int = BANK_ROWS,
+        pool_rows: int = POOL_ROWS,
+    ) -> None:
         self.name = name
         self.kind = kind
-        self.cost_mflop = features.cost_mflop + 2e-6 * features.cells * BANK_ROWS * features.dims
-        self._features = features
+        self.cost_mflop = features.cost_mflop + 2e-6 * features.cells * rows * features.dims
+        self._rows = rows
+        self._pool_rows = pool_rows
+        self.features = features
 
     def fit(self, photos: Pictures, *, seed: int) -> FittedPatches:
         rng = stream(seed, self.name)
-        pool = draw_patches(self._features, photos, count=POOL_ROWS, rng=rng)
-        affine = self._features.adapt(pool)
+        pool = draw_patches(self.features, photos, count=self._pool_rows, rng=rng)
+        affine = self.features.adapt(pool)
         mapped = affine(pool)
-        bank = mapped[coreset(mapped, rows=BANK_ROWS, rng=rng)]
-        return FittedPatches(self.name, self._features, affine, bank, aspect=photos.aspect)
+        bank = mapped[coreset(mapped, rows=self._rows, rng=rng)]
+        return FittedPatches(self.name, self.features, affine, bank, aspect=photos.aspect)
 
     def load(self, folder: Path) -> FittedPatches:
-        saved = load_bank(folder, detector=self.name, source=self._features.source)
+        saved = load_bank(folder, detector=self.name, source=self.features.source)
         affine = Affine(centre=saved.arrays["centre"], weights=saved.arrays["weights"])
-        return FittedPatches(self.name, self._features, affine, saved.arrays["bank"], aspect=saved.aspect)
+        return FittedPatches(self.name, self.features, affine, saved.arrays["bank"], aspect=saved.aspect)
 
 
 class FittedPatches:
@@ -119,10 +130,15 @@ class FittedPatches:
     ) -> None:
         self._name = name
         self._features = features
-        self._affine = affine
+        self.affine = affine
         self._bank = bank
         self._aspect = aspect
         self._neighbours = Neighbours(bank)
+
+    @property
+    def bank_bytes(self) -> int:
+        """Memory that searching takes: the bank, and what was made of it."""
+        return self._neighbours.nbytes
 
     def score(self, photos: Pictures) -> npt.NDArray[np.float64]:
         check_aspect(self._name, photos, self._aspect)
@@ -135,7 +151,7 @@ class FittedPatches:
         return np.stack([_smoothed(self._distances(photos, row)) for row in range(len(photos))])
 
     def save(self, folder: Path) -> None:
-        arrays = {"bank": self._bank, "centre": self._affine.centre, "weights": self._affine.weights}
+        arrays = {"bank": self._bank, "centre": self.affine.centre, "weights": self.affine.weights}
         source = self._features.source
         save_bank(SavedBank(detector=self._name, source=source, aspect=self._aspect, arrays=arrays), folder)
 
@@ -153,7 +169,7 @@ class FittedPatches:
         """[P, D] as they are searched, and their grid (h, w)."""
         patches = self._features.of_picture(photos, row)
         height, width, dims = patches.shape
-        return self._affine(patches.reshape(-1, dims)), (height, width)
+        return self.affine(patches.reshape(-1, dims)), (height, width)
 
 
 def image_score(largest: npt.NDArray[np.float64]) -> float:
@@ -213,8 +229,12 @@ def resampled(cells: Floats, grid: tuple[int, ...]) -> Floats:
     return down.reshape(*grid, dims)
 
 
+@lru_cache(maxsize=64)
 def axis_resampling(size: int, out: int) -> Floats:
-    """[out, size] by area when it shrinks, linear between cell centres when it grows. Rows sum to 1."""
+    """[out, size] by area when it shrinks, linear between cell centres when it grows. Rows sum to 1.
+
+    Not to be written to: every picture gets the same one.
+    """
     if out < size:
         edges = np.arange(out + 1) * size / out
         cells = np.arange(size)
@@ -223,7 +243,9 @@ def axis_resampling(size: int, out: int) -> Floats:
     else:
         centres = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
         weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
-    return np.asarray(weights, dtype=np.float32)
+    matrix = np.asarray(weights, dtype=np.float32)
+    matrix.flags.writeable = False
+    return matrix
 
 
 def check_aspect(name: str, photos: Pictures, aspect: float) -> None:
