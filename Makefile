@@ -63,6 +63,7 @@ bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.inspection
 	$(EXPORT) -m benchmarks.export_speed
+	$(EXPORT) -m benchmarks.diffstyle_speed
 	$(EXPORT) -m benchmarks.full_unet
 
 embedded: $(EXPORT_STAMP)
