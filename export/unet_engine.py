@@ -25,6 +25,7 @@ from export.hspace import HSpaceUNet, InjectedUNet, PlainUNet, UNet2D, h_shape
 from export.precision import Precision, fp16_graph
 from export.provenance import Provenance, exporter_version
 from export.steps import step
+from export.trimmed import trimmed
 
 WEIGHTS_FILE = "unet.weights"
 GRAPHS = {"plain": "unet_plain.onnx", "injected": "unet_injected.onnx"}
@@ -75,7 +76,7 @@ def onnx_from_unet(
     unet: UNet2D, role: str, options: UNetOptions, *, scratch: Path | None = None
 ) -> onnx.ModelProto:
     """One graph, all inputs and outputs fp32 (timestep int64), any batch."""
-    module = unet_wrappers(unet, interpolation=options.interpolation)[role]
+    module = unet_wrappers(trimmed(unet), interpolation=options.interpolation)[role]
     inputs = unet_inputs(unet, count=2, rng=np.random.default_rng(0))[role]
     examples = {name: torch.from_numpy(value) for name, value in inputs.items()}
     dynamic = {name: {0: "N"} for name in examples}
