@@ -4,8 +4,9 @@
 
 Ten styles with ten contents, drawn parts, and the styles' ten round trips: 110 pictures. All ways have the
 embedded UNet's weights, the same settings and threads, and must make the same pictures; 1 is returned if they
-do not. The naive way makes the pictures of some styles only, since each costs it the same. GFLOP are those of
-the network as PyTorch computes it; an engine may need fewer.
+do not. The naive way makes the pictures of some styles only, since each costs it the same. Ratios are of
+seconds a picture, in brackets of processor seconds, which hold on a busy machine too but do not show threads
+that wait. GFLOP are those of the network as PyTorch computes it; an engine may need fewer.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ from engines.unet import load_unet
 
 SIDE = 10  # styles, and contents
 SEED = 0
-GAMMA = 0.7
-DEFAULT_STEPS, DEFAULT_FIXED_POINT = 25, 1  # as DiffStyleGlobal has them
+DEFAULTS: Mapping[str, Any] = DiffStyleGlobal.__init__.__kwdefaults__ or {}  # as calibrations use it
 # Grey levels. Rounding errors of float32 grow over a hundred passes, and then each picture is rounded.
 SAME_LEVELS = 2
 OURS, NAIVE, PUBLISHED = "this pipeline", "naive, a pair at a time", f"published, batches of {SIDE}"
@@ -107,7 +107,7 @@ def _options() -> argparse.Namespace:
     )
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--threads", type=int, default=cores, help="of every way (%(default)s)")
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS, help="of diffusion (%(default)s)")
+    parser.add_argument("--steps", type=int, default=DEFAULTS["steps"], help="of diffusion (%(default)s)")
     parser.add_argument(
         "--naive-styles",
         type=int,
@@ -147,7 +147,7 @@ def _prepared(weights: Path, options: argparse.Namespace) -> tuple[Task, Costs]:
 
 def _rounds(task: Task, naive_styles: int) -> Iterator[tuple[str, Mapping[str, Task]]]:
     """Settings in words, and the ways with theirs. Fixed-point iterations are ours and a default here."""
-    for t_edit, fixed_point in ((0, 0), (500, 0), (0, DEFAULT_FIXED_POINT)):
+    for t_edit, fixed_point in ((0, 0), (500, 0), (0, DEFAULTS["fixed_point"])):
         same = replace(task, t_edit=t_edit, fixed_point=fixed_point)
         ways = {OURS: same, NAIVE: replace(same, styles=naive_styles), PUBLISHED: same}
         if t_edit:
@@ -164,7 +164,7 @@ def _told(settings: str, ways: Mapping[str, Task], costs: Costs) -> bool:
     )
     print(
         f"\n{settings}\n{'':<32} {'pictures':>8} {'s':>7} {'ms a pass':>9} {'GFLOP/s':>8} {'peak MiB':>8} "
-        f"{'times ours':>10}  levels apart, most and mean   injection changes"
+        f"{'times ours':>14}  levels apart, most and mean   injection changes"
     )
     for name, task in ways.items():
         print(_row(name, task, timed, ways[OURS], costs), flush=True)
@@ -173,11 +173,13 @@ def _told(settings: str, ways: Mapping[str, Task], costs: Costs) -> bool:
 
 def _row(name: str, task: Task, timed: Mapping[str, Timed], ours: Task, costs: Costs) -> str:
     seconds, gflop = timed[name].seconds, costs.of(name, task)
-    a_picture = timed[OURS].seconds / ours.pictures
+    share = ours.pictures / task.pictures
+    ratio = share * seconds / timed[OURS].seconds
+    cpu_ratio = share * timed[name].cpu_seconds / timed[OURS].cpu_seconds
     apart = _apart(timed[OURS], timed[name])
     return (
         f"{name:<32} {task.pictures:>8} {seconds:>7.1f} {1000 * seconds * costs.plain / gflop:>9.2f} "
-        f"{gflop / seconds:>8.1f} {timed[name].peak_mib:>8.0f} {seconds / task.pictures / a_picture:>10.2f}  "
+        f"{gflop / seconds:>8.1f} {timed[name].peak_mib:>8.0f} {ratio:>7.2f} ({cpu_ratio:4.2f})  "
         f"{apart.max():>19} {apart.mean():8.5f} {_injected_levels(timed[name]):>18.2f}"
     )
 
@@ -226,7 +228,7 @@ def ours(task: Task) -> Iterator[Made]:
     """The generator as a calibration runs it."""
     unet = load_unet(task.engine, device="cpu", threads=task.threads)
     generator = DiffStyleGlobal(
-        unet, steps=task.steps, gamma=GAMMA, t_edit=task.t_edit, fixed_point=task.fixed_point
+        unet, steps=task.steps, gamma=DEFAULTS["gamma"], t_edit=task.t_edit, fixed_point=task.fixed_point
     )
     made = generator.generate(_photos(task.size_px), SIDE**2, rng=np.random.default_rng(SEED))
     return (((one.parents[0], one.parents[1] if len(one.parents) > 1 else None), one.pixels) for one in made)
@@ -252,7 +254,7 @@ def in_torch(name: str, task: Task) -> Iterator[Made]:
     )
     recipe = diffstyle_torch.Recipe(
         schedule=respaced(task.steps),
-        gamma=GAMMA,
+        gamma=DEFAULTS["gamma"],
         t_edit=task.t_edit,
         fixed_point=task.fixed_point,
         both_below=task.both_below,

@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from engines.manifest import Manifest, load_manifest
+from engines.manifest import load_manifest
 from engines.packs import EMBEDDED
 from export.embedded.unet64 import build_unet64, silence_coarse_skips
 from export.hspace import UNet2D
@@ -41,12 +41,21 @@ def unet_of_engine(folder: Path) -> UNet2D:
     ValueError if the engine was exported from another network than `build_unet64` gives now.
     """
     manifest = load_manifest(folder)
-    unet = build_unet64().eval()
-    _number(unet)
-    numbered = floats_of(onnx_from_unet(unet, "plain", UNetOptions()))
     stored = floats_of(onnx.load(str(folder / manifest.graphs["plain"])))
-    _write(unet, _collected(numbered, stored, manifest))
-    return unet
+    unet = build_unet64().eval()
+    # Exporters leave out weights that are zero; engines of older ones hold them.
+    for silenced in (True, False):
+        _number(unet, silenced=silenced)
+        numbered = floats_of(onnx_from_unet(unet, "plain", UNetOptions()))
+        if {name: value.shape for name, value in numbered.items()} == {
+            name: value.shape for name, value in stored.items()
+        }:
+            _write(unet, _collected(numbered, stored, manifest.parameters))
+            return unet
+    raise ValueError(
+        f"{folder}: its graph does not hold the weights that the network of export.embedded has. "
+        "Export the embedded pack again: make embedded."
+    )
 
 
 def floats_of(model: onnx.ModelProto) -> Arrays:
@@ -59,27 +68,23 @@ def floats_of(model: onnx.ModelProto) -> Arrays:
     }
 
 
-def _number(unet: UNet2D) -> None:
-    """Every weight becomes its own index, but for those that training keeps at zero."""
+def _number(unet: UNet2D, *, silenced: bool) -> None:
+    """Every weight becomes its own index; `silenced`: but for those that training keeps at zero."""
     start = FIRST
     with torch.no_grad():
         for weight in unet.parameters():
             weight.copy_(torch.arange(start, start + weight.numel()).view_as(weight))
             start += weight.numel()
     assert start <= LAST, f"{start} weights cannot be numbered in float32"
-    silence_coarse_skips(unet)
+    if silenced:
+        silence_coarse_skips(unet)
 
 
-def _collected(numbered: Arrays, stored: Arrays, manifest: Manifest) -> npt.NDArray[np.float32]:
+def _collected(numbered: Arrays, stored: Arrays, count: int) -> npt.NDArray[np.float32]:
     """[weights] the engine's values by index; zero where the engine holds none."""
-    values = np.zeros(FIRST + manifest.parameters, np.float32)
+    values = np.zeros(FIRST + count, np.float32)
     for name, indices in numbered.items():
         known = indices >= FIRST
-        if name not in stored or stored[name].shape != indices.shape:
-            raise ValueError(
-                f"{manifest.name}: its graph has no {name} of shape {list(indices.shape)}, the network of "
-                "export.embedded has. Export the embedded pack again: make embedded."
-            )
         values[indices[known].astype(np.int64)] = stored[name][known]
     return values
 

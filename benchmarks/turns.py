@@ -28,6 +28,7 @@ class Way:
 class Timed:
     results: list[Any]
     seconds: float  # of making the results, without loading
+    cpu_seconds: float  # the same on the processor's clock: all threads, and nothing while others run
     peak_mib: float  # resident, of the whole process
 
 
@@ -54,7 +55,7 @@ class _Run:
         self._process.start()
         inside.close()
         self._results: list[Any] = []
-        self._seconds = 0.0
+        self._seconds = self._cpu_seconds = 0.0
         self._receive()  # it is loaded
 
     @property
@@ -64,14 +65,20 @@ class _Run:
 
     def turn(self) -> None:
         self._pipe.send(True)
-        seconds, result = self._receive()
+        seconds, cpu_seconds, result = self._receive()
         self._seconds += seconds
+        self._cpu_seconds += cpu_seconds
         self._results.append(result)
 
     def finish(self) -> Timed:
         self._pipe.send(False)
         peak_mib = self._receive()
-        return Timed(results=self._results, seconds=self._seconds, peak_mib=peak_mib)
+        return Timed(
+            results=self._results,
+            seconds=self._seconds,
+            cpu_seconds=self._cpu_seconds,
+            peak_mib=peak_mib,
+        )
 
     def stop(self) -> None:
         self._process.terminate()
@@ -89,9 +96,9 @@ def _serve(pipe: Connection, start: Callable[[], Iterator[Any]]) -> None:
     results = start()
     pipe.send(None)
     while pipe.recv():
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         result = next(results)
-        pipe.send((time.perf_counter() - began, result))
+        pipe.send((time.perf_counter() - began, time.process_time() - began_cpu, result))
     pipe.send(_peak_mib())
 
 
