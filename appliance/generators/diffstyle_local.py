@@ -76,12 +76,24 @@ class DiffStyleLocal:
     ) -> Iterator[Synthetic]:
         """`count` anomalies, each followed by its round trip."""
         pairs, strengths = parent_pairs(photos, count, rng), graded_strengths(count, rng)
-        rngs = rng.spawn(count)
-        for chunk in batches(range(count)):
-            plans = [self._plan(photos, pairs[k], float(strengths[k]), rngs[k]) for k in chunk]
+        yield from self.anomalies(photos, pairs, strengths.tolist(), rng.spawn(count))
+
+    def anomalies(
+        self,
+        photos: Sequence[Photo],
+        pairs: Sequence[tuple[int, int]],
+        strengths: Sequence[float],
+        rngs: Sequence[np.random.Generator],
+    ) -> Iterator[Synthetic]:
+        """One of each pair (seen, donor) at its strength, each followed by its round trip.
+
+        `rngs` draw place and shape: equal ones give the same place, where the shape grows with strength.
+        """
+        for chunk in batches(range(len(pairs))):
+            plans = [self._plan(photos, pairs[k], strengths[k], rngs[k]) for k in chunk]
             for k, draft in zip(chunk, self._drafts(plans), strict=True):
-                seen, strength = photos[pairs[k][0]].pixels, float(strengths[k])
-                yield from both(seen, amplified(draft, strength), strength=strength, parents=pairs[k])
+                seen = photos[pairs[k][0]].pixels
+                yield from both(seen, amplified(draft, strengths[k]), strength=strengths[k], parents=pairs[k])
 
     def _plan(
         self, photos: Sequence[Photo], pair: tuple[int, int], strength: float, rng: np.random.Generator
