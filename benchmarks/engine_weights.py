@@ -19,10 +19,13 @@ from engines.packs import EMBEDDED
 from export.embedded.unet64 import build_unet64, silence_coarse_skips
 from export.hspace import UNet2D
 from export.unet_engine import UNetOptions, onnx_from_unet
+from export.upsampling import convolution_of
 
 # The first index: other numbers of the graph, such as frequencies, are smaller. float32 holds whole numbers
 # up to 2**24 exactly.
 FIRST, LAST = 2**12, 2**24
+
+KERNEL = ".kernel"  # of export.upsampling.UpsamplingConv
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -51,6 +54,7 @@ def unet_of_engine(folder: Path) -> UNet2D:
             name: value.shape for name, value in stored.items()
         }:
             _write(unet, _collected(numbered, stored, manifest.parameters))
+            _write_upsampling(unet, stored)
             return unet
     raise ValueError(
         f"{folder}: its graph does not hold the weights that the network of export.embedded has. "
@@ -84,6 +88,8 @@ def _collected(numbered: Arrays, stored: Arrays, count: int) -> npt.NDArray[np.f
     """[weights] the engine's values by index; zero where the engine holds none."""
     values = np.zeros(FIRST + count, np.float32)
     for name, indices in numbered.items():
+        if name.endswith(KERNEL):  # of sums of weights
+            continue
         known = indices >= FIRST
         values[indices[known].astype(np.int64)] = stored[name][known]
     return values
@@ -96,3 +102,12 @@ def _write(unet: UNet2D, values: npt.NDArray[np.float32]) -> None:
             part = values[start : start + weight.numel()]
             weight.copy_(torch.from_numpy(part).view_as(weight))
             start += weight.numel()
+
+
+def _write_upsampling(unet: UNet2D, stored: Arrays) -> None:
+    with torch.no_grad():
+        for name, value in stored.items():
+            if name.endswith(KERNEL):
+                layer = unet.get_submodule(name.removesuffix(KERNEL).removeprefix("unet."))
+                # Weights are halves; the differences of their sums are rounded to what they were.
+                layer.conv.weight.copy_(convolution_of(torch.from_numpy(value)).half())

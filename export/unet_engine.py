@@ -26,6 +26,7 @@ from export.precision import Precision, fp16_graph
 from export.provenance import Provenance, exporter_version
 from export.steps import step
 from export.trimmed import trimmed
+from export.upsampling import with_upsampling_convs
 
 WEIGHTS_FILE = "unet.weights"
 GRAPHS = {"plain": "unet_plain.onnx", "injected": "unet_injected.onnx"}
@@ -76,7 +77,8 @@ def onnx_from_unet(
     unet: UNet2D, role: str, options: UNetOptions, *, scratch: Path | None = None
 ) -> onnx.ModelProto:
     """One graph, all inputs and outputs fp32 (timestep int64), any batch."""
-    module = unet_wrappers(trimmed(unet), interpolation=options.interpolation)[role]
+    lighter = trimmed(unet) if _parameters(unet) >= LARGE else with_upsampling_convs(trimmed(unet))
+    module = unet_wrappers(lighter, interpolation=options.interpolation)[role]
     inputs = unet_inputs(unet, count=2, rng=np.random.default_rng(0))[role]
     examples = {name: torch.from_numpy(value) for name, value in inputs.items()}
     dynamic = {name: {0: "N"} for name in examples}
