@@ -8,7 +8,7 @@ BOX_STAMP := .venv/.installed-$(EXTRA)
 EXPORT_STAMP := .venv-export/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-export demo test test-full check box-tests export-tests bench embedded clean
+.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib embedded clean
 
 help:
 	@echo "make demo        set up and run the main job on drawn parts (CPU, no network after the install)"
@@ -18,6 +18,7 @@ help:
 	@echo "make env         the box's environment in .venv (EXTRA=gpu on a box with an NVIDIA GPU)"
 	@echo "make env-export  the export environment with PyTorch in .venv-export"
 	@echo "make bench       speed and memory, as ratios"
+	@echo "make bench-anomalib  scoring beside anomalib; installs it in an environment of its own (6 GB)"
 	@echo "make embedded    train the embedded models again"
 
 env: $(BOX_STAMP)
@@ -60,11 +61,15 @@ test-full: check $(EXPORT_STAMP)
 
 bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.sharing
+	$(BOX) -m benchmarks.scoring
 	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.inspection
 	$(EXPORT) -m benchmarks.export_speed
 	$(EXPORT) -m benchmarks.diffstyle_speed
 	$(EXPORT) -m benchmarks.full_unet
+
+bench-anomalib: $(BOX_STAMP)
+	$(BOX) -m benchmarks.anomalib_speed
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build
