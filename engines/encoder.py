@@ -40,6 +40,7 @@ class EncoderSpec:
     std: tuple[float, float, float]
     gflop: float  # a pass for one picture of image_size; of a foreign model an estimate from its file's size
     pack: str  # "embedded", "full", or "own" when the settings name its file
+    neighbourhood: int = 3  # cells a side that patch features are averaged over: 1 or 3
 
 
 class Encoder:
@@ -153,6 +154,7 @@ def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> 
         std=manifest.std,
         gflop=manifest.gflop,
         pack=manifest.pack,
+        neighbourhood=manifest.neighbourhood,
     )
 
     def agree(encoder: Encoder) -> None:

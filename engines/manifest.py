@@ -23,6 +23,8 @@ FILE_NAME = "manifest.json"
 FORMAT_VERSION = 1
 GOLDEN_VALUES = 4096  # per output: enough to catch any wrong layer, small enough to commit
 
+NEIGHBOURHOODS = (1, 3)
+
 Kind = Literal["unet", "encoder", "text"]
 ROLES: Mapping[str, tuple[str, ...]] = {
     "unet": ("plain", "injected"),
@@ -75,6 +77,8 @@ class Manifest:
     source_sha256: str
     exporter_version: str
     training: str = ""  # the command, seed included, that made the weights
+    # Cells a side that patch features are averaged over, 1 or 3; PatchCore's 3, unless it was trained for 1.
+    neighbourhood: int = 3
     space: str = ""  # image and text engines with the same one embed into it and can be compared
     recipe: Mapping[str, Any] = field(default_factory=dict)  # what builds the original again; no paths
     parity: Mapping[str, float] = field(default_factory=dict)  # figure -> max abs error against the original
@@ -104,6 +108,8 @@ def load_manifest(folder: Path) -> Manifest:
         raw["mean"], raw["std"] = tuple(raw["mean"]), tuple(raw["std"])
         raw["outputs"] = {name: tuple(shape) for name, shape in raw["outputs"].items()}
         manifest = Manifest(**raw)
+        if manifest.neighbourhood not in NEIGHBOURHOODS:
+            raise ValueError(f"neighbourhood {manifest.neighbourhood!r} is not one of {NEIGHBOURHOODS}")
         listed = {manifest.golden.file, *manifest.graphs.values()} - manifest.files.keys()
         absent = set(ROLES.get(manifest.kind, ())) - set(manifest.graphs)
     except KeyError as error:

@@ -67,11 +67,13 @@ def save_encoder_engine(
     precision: Precision = "fp32",
     recipe: Mapping[str, Any] | None = None,
     space: str = "",
+    neighbourhood: int = 3,
 ) -> Manifest:
     """Writes the engine into `folder`. `golden_image` [1, 3, H, W] RGB in [0, 1]; default a drawn picture.
 
-    `size_multiple` 0: the network takes pictures of `image_size` alone. Weights that fp16 holds exactly are
-    stored in half. ExportError if the graph does not compute what the network computes.
+    `neighbourhood`: see the manifest. `size_multiple` 0: the network takes pictures of `image_size` alone.
+    Weights that fp16 holds exactly are stored in half. ExportError if the graph does not compute what the
+    network computes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoder = encoder.eval()
@@ -103,6 +105,7 @@ def save_encoder_engine(
         exporter_version=exporter_version(),
         training=provenance.training,
         space=space,
+        neighbourhood=neighbourhood,
         recipe=dict(recipe or {}),
         parity=parity,
         golden=_golden(golden, tolerance),

@@ -59,32 +59,38 @@ class PatchFeatures(Protocol):
 
 
 class EncoderPatches:
-    """One feature map of an encoder, or several on the grid of the finest, each averaged over 3 x 3 cells."""
+    """One feature map of an encoder, or several on the grid of the finest.
+
+    Each is averaged over 3 x 3 cells, unless the encoder was trained to be read cell by cell.
+    """
 
     def __init__(self, encoder: Encoder, strides: Sequence[int]) -> None:
         self._encoder = encoder
         self._outputs = [encoder.strides[stride] for stride in sorted(strides)]
-        self.source = f"{encoder.spec.sha256}:{'+'.join(self._outputs)}:2"  # 2: of how they are averaged
+        # 2: of how they are averaged
+        self.source = f"{encoder.spec.sha256}:{'+'.join(self._outputs)}:2:{encoder.spec.neighbourhood}"
         self.cost_mflop = encoder.spec.gflop * 1000
         self.cells = math.prod(_bounded((encoder.spec.image_size // min(strides),) * 2))
         self._widths = [encoder.widths[output] for output in self._outputs]
         self.dims = sum(self._widths)
 
     def of_picture(self, photos: Pictures, row: int) -> Floats:
-        maps = [self._averaged(photos, output, row) for output in self._outputs]
+        maps = [self._cells(photos, output, row) for output in self._outputs]
         if len(maps) == 1:
             return maps[0]
         grid = maps[0].shape[:2]
         return np.concatenate([resampled(one, grid) for one in maps], axis=2)
 
-    def _averaged(self, photos: Pictures, output: str, row: int) -> Floats:
+    def _cells(self, photos: Pictures, output: str, row: int) -> Floats:
         """[h, w, D] a map as all candidates of the encoder take it."""
 
         def compute() -> Floats:
-            averaged = neighbourhood_average(photos.encoded(self._encoder, row)[output])
-            return resampled(averaged, _bounded(averaged.shape[:2]))
+            feature_map = photos.encoded(self._encoder, row)[output]
+            is_single = self._encoder.spec.neighbourhood == 1
+            cells = by_cells(feature_map) if is_single else neighbourhood_average(feature_map)
+            return resampled(cells, _bounded(cells.shape[:2]))
 
-        return photos.derived((self._encoder.spec.sha256, output, "averaged"), row, compute)
+        return photos.derived((self._encoder.spec.sha256, output, "cells"), row, compute)
 
     def adapt(self, sample: Floats) -> Affine:
         return identity(self.dims) if len(self._widths) == 1 else group_scaling(sample, self._widths)
@@ -203,11 +209,18 @@ def neighbourhood_average(feature_map: Floats) -> Floats:
     Section 3.1, Roth et al. 2022.
     """
     dims, height, width = feature_map.shape
-    cells: Floats = cv2.transpose(feature_map.reshape(dims, -1)).astype(np.float32, copy=False)
+    cells = by_cells(feature_map)
     averaged = _sum_of_three(cells.reshape(height, width * dims)).reshape(height, width, dims)
     averaged = _sum_of_three(averaged.transpose(1, 0, 2)).transpose(1, 0, 2)
     averaged *= np.float32(1 / 9)
     return averaged
+
+
+def by_cells(feature_map: Floats) -> Floats:
+    """[D, h, w] -> [h, w, D]"""
+    dims, height, width = feature_map.shape
+    cells: Floats = cv2.transpose(feature_map.reshape(dims, -1)).astype(np.float32, copy=False)
+    return cells.reshape(height, width, dims)
 
 
 def _sum_of_three(values: Floats) -> Floats:

@@ -44,10 +44,16 @@ class FakeEncoder:
         strides: Sequence[int] = (8, 16),
         sha256: str = "f" * 64,
         image_size: int = 128,
+        neighbourhood: int = 3,
     ) -> None:
         self.name = name
         self.spec = SimpleNamespace(
-            name=name, sha256=sha256, gflop=0.01, image_size=image_size, size_multiple=32
+            name=name,
+            sha256=sha256,
+            gflop=0.01,
+            image_size=image_size,
+            size_multiple=32,
+            neighbourhood=neighbourhood,
         )
         self.strides = {stride: f"map_s{stride}" for stride in sorted(strides)}
         self.widths = {**dict.fromkeys(self.strides.values(), 4), "embedding": 4}

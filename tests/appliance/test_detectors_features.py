@@ -119,6 +119,18 @@ def test_two_layers_lie_on_the_finer_grid() -> None:
     np.testing.assert_array_equal(both[..., :4], fine)
 
 
+def test_some_encoders_are_read_cell_by_cell() -> None:
+    """Their maps are searched as they are; a bank of averaged cells is not one of theirs."""
+    photos = drawn_pictures([4])
+    single, averaged = (EncoderPatches(FakeEncoder(neighbourhood=n), (8,)) for n in (1, 3))
+    encoder = FakeEncoder()
+    feature_map = encoder.infer(photos.resized(0, *encoder.view_size(photos.aspect))[None])["map_s8"][0]
+    np.testing.assert_array_equal(single.of_picture(photos, 0), feature_map.transpose(1, 2, 0))
+    expected = neighbourhood_average(feature_map)
+    np.testing.assert_array_equal(averaged.of_picture(drawn_pictures([4]), 0), expected)
+    assert single.source != averaged.source
+
+
 def test_fine_maps_are_averaged_down() -> None:
     """No picture has more than MAX_CELLS patches, whatever the network."""
     patches = EncoderPatches(FakeEncoder(strides=(2,), image_size=256), (2,))

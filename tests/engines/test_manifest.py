@@ -164,3 +164,16 @@ def test_a_subsample_spreads_over_the_whole_output(shape: list[int]) -> None:
     assert values.shape == (min(size, GOLDEN_VALUES),)
     assert values[0] == 0 and values[-1] == size - 1
     assert np.all(np.diff(values) > 0)
+
+
+def test_a_neighbourhood_is_of_one_or_three_cells(tmp_path: Path) -> None:
+    """A manifest without one: patches are averaged as PatchCore averages them. Others are refused."""
+    folder = copy_of(SMALLEST, tmp_path)
+    path = folder / "manifest.json"
+    raw = json.loads(path.read_text("utf-8"))
+    raw.pop("neighbourhood", None)
+    path.write_text(json.dumps(raw), "utf-8")
+    assert load_manifest(folder).neighbourhood == 3
+    path.write_text(json.dumps({**raw, "neighbourhood": 2}), "utf-8")
+    with pytest.raises(EngineError, match=r"neighbourhood 2 is not one of \(1, 3\)"):
+        load_manifest(folder)
