@@ -3,14 +3,16 @@
     python -m export.embedded.build --out engines/embedded
 
 Training is seeded and counted in steps, so the same command gives the same weights on the same kind of
-machine. Together it takes about an hour on two cores; with `--checkpoints DIR` finished trainings are
-reused.
+machine. Two trainings run side by side, one thread each; with `--checkpoints DIR` finished ones are reused.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,9 @@ import torch
 
 from engines.manifest import Manifest
 from export.embedded import train_encoder, train_unet
-from export.embedded.encoders import ENCODERS, OUTPUTS, folded
+from export.embedded.encoders import ENCODERS, OUTPUTS
 from export.embedded.pictures import draw_picture
+from export.embedded.stations import StationSettings, draw_stations, load_stations, save_stations
 from export.embedded.training import Checkpoint, fp16_rounded, load_checkpoint
 from export.embedded.unet64 import SIZE_PX, build_unet64, noised
 from export.encoder_engine import save_encoder_engine
@@ -30,21 +33,37 @@ from export.unet_engine import GOLDEN_TIMESTEP, Inputs, save_unet_engine, unet_i
 
 UNET = "unet64"
 MODELS = (UNET, *ENCODERS)
+TRAININGS_AT_ONCE = 2
 LICENCE = "Apache-2.0"
 SOURCE = "Trained by Goodparts on procedurally drawn pictures; no photographs."
 GOLDEN_SEED = 77
 GOLDEN_ENCODER_SIZE = 64
 
 
-def trained(name: str, checkpoints: Path) -> Checkpoint:
-    """The model's checkpoint; trained first if the folder has none."""
-    path = checkpoints / f"{name}.pt"
-    if not path.is_file():
-        if name == UNET:
-            train_unet.run(train_unet.UnetTraining(), path)
-        else:
-            train_encoder.run(train_encoder.TRAININGS[name], path)
-    return load_checkpoint(path)
+def train_missing(names: Sequence[str], checkpoints: Path) -> None:
+    """Trains the models that the folder has no checkpoint of; the encoders learn from the same stations."""
+    missing = [name for name in names if not checkpoint_path(name, checkpoints).is_file()]
+    stations = checkpoints / "stations.npz"
+    if any(name in ENCODERS for name in missing):
+        save_stations(draw_stations(StationSettings(workers=TRAININGS_AT_ONCE)), stations)
+    with ProcessPoolExecutor(TRAININGS_AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_train, name, checkpoints, stations) for name in missing]:
+            done.result()
+    stations.unlink(missing_ok=True)
+
+
+def _train(name: str, checkpoints: Path, stations: Path) -> None:
+    path = checkpoint_path(name, checkpoints)
+    partial = path.with_suffix(".partial")  # trainings save now and then; what is whole has the right name
+    if name == UNET:
+        train_unet.run(train_unet.UnetTraining(), partial)
+    else:
+        train_encoder.run(train_encoder.TRAININGS[name], partial, load_stations(stations))
+    partial.replace(path)
+
+
+def checkpoint_path(name: str, checkpoints: Path) -> Path:
+    return checkpoints / f"{name}.pt"
 
 
 def export(name: str, checkpoint: Checkpoint, folder: Path) -> Manifest:
@@ -62,14 +81,17 @@ def export_unet(checkpoint: Checkpoint, folder: Path) -> Manifest:
 
 def export_encoder(name: str, checkpoint: Checkpoint, folder: Path) -> Manifest:
     encoder = ENCODERS[name]()
-    encoder.load_state_dict(dict(checkpoint.weights))
-    encoder = folded(encoder)
-    weights = fp16_rounded(encoder.state_dict())
+    weights = fp16_rounded(checkpoint.weights)
     encoder.load_state_dict(weights)
-    provenance = _provenance(checkpoint, weights_sha256(weights))
     image = np.ascontiguousarray(golden_picture(GOLDEN_ENCODER_SIZE) / np.float32(255))
     return save_encoder_engine(
-        encoder, folder, name=name, outputs=OUTPUTS, provenance=provenance, golden_image=image
+        encoder,
+        folder,
+        name=name,
+        outputs=OUTPUTS,
+        provenance=_provenance(checkpoint, weights_sha256(weights)),
+        golden_image=image,
+        neighbourhood=1,  # the episodes compare single cells
     )
 
 
@@ -97,12 +119,13 @@ def install(name: str, checkpoint: Checkpoint, out: Path) -> Manifest:
 
 def _provenance(checkpoint: Checkpoint, sha256: str) -> Provenance:
     figures = ", ".join(f"{name} {value:.4g}" for name, value in checkpoint.figures.items())
+    where = f"; on {checkpoint.device}" if checkpoint.device else ""
     return Provenance(
         pack="embedded",
         licence=LICENCE,
         source=SOURCE,
         source_sha256=sha256,
-        training=f"{checkpoint.command} (seed {checkpoint.seed}, {checkpoint.steps} steps; {figures})",
+        training=f"{checkpoint.command} (seed {checkpoint.seed}, {checkpoint.steps} steps; {figures}{where})",
     )
 
 
@@ -124,8 +147,11 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         checkpoints = given.checkpoints or Path(scratch)
-        for name in given.only or MODELS:
-            manifest = install(name, trained(name, checkpoints), given.out)
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        names = given.only or MODELS
+        train_missing(names, checkpoints)
+        for name in names:
+            manifest = install(name, load_checkpoint(checkpoint_path(name, checkpoints)), given.out)
             size = sum(file.stat().st_size for file in (given.out / name).iterdir())
             worst = max(manifest.parity.values())
             print(f"{name}: {size / 1e6:.2f} MB, {manifest.gflop:.3f} GFLOP, parity {worst:.1e}", flush=True)

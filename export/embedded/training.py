@@ -12,16 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.machine import processor_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Trained weights and how they came about. `figures`: last losses, seconds, pictures seen."""
+    """Trained weights and how they came about. `figures`: last losses, seconds; `device`: what it ran on."""
 
     weights: Mapping[str, Tensor]
     command: str
     steps: int
     seed: int
     figures: Mapping[str, float]
+    device: str = ""
 
 
 def seed_everything(seed: int) -> np.random.Generator:
@@ -29,6 +32,12 @@ def seed_everything(seed: int) -> np.random.Generator:
     random.seed(seed)
     torch.manual_seed(seed)
     return np.random.default_rng(seed)
+
+
+def device_words(threads: int) -> str:
+    """What a training runs on, as manifests say it."""
+    cores = f"{threads} core{'s' if threads > 1 else ''}"
+    return f"{cores} of {processor_name()}"
 
 
 def learning_rate(step: int, *, steps: int, peak: float, warmup: int) -> float:
@@ -65,7 +74,7 @@ def _rounded(value: Tensor) -> Tensor:
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    fields = {name: getattr(checkpoint, name) for name in ("command", "steps", "seed")}
+    fields = {name: getattr(checkpoint, name) for name in ("command", "steps", "seed", "device")}
     torch.save(
         {"weights": dict(checkpoint.weights), "figures": dict(checkpoint.figures), **fields}, temporary
     )

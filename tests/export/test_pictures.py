@@ -1,4 +1,4 @@
-"""The drawn pictures and mosaics that the embedded networks are trained on."""
+"""The drawn pictures that the embedded networks are trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ pytest.importorskip("torch")
 from export.embedded import camera
 from export.embedded.fields import Field
 from export.embedded.materials import PROCESSES, Process, palette, piece
-from export.embedded.mosaics import CELL, MosaicSettings, draw_mosaics, material_piece
 from export.embedded.objects import SILHOUETTES, Silhouette, depth_inside, part_mask
 from export.embedded.pictures import SCENES, Scene, draw_picture
 from export.embedded.strokes import as_field, blank, fill
@@ -188,17 +187,10 @@ def test_depth_is_the_distance_to_the_edge() -> None:
 
 
 def test_a_frozen_style_is_one_material() -> None:
-    """Two pieces of a material differ, but have its colours; the same generator gives the same piece."""
-    one, other = (material_piece(0, 7, np.random.default_rng(seed), 48) for seed in (1, 2))
-    np.testing.assert_array_equal(one, material_piece(0, 7, np.random.default_rng(1), 48))
-    assert not np.array_equal(one, other)
+    """Two pieces of a material differ; the same generators give the same piece."""
 
+    def drawn(seed: int) -> Field:
+        return piece(np.random.default_rng(7), np.random.default_rng(seed), 48, grey=False)
 
-def test_mosaics_are_labelled_by_cell() -> None:
-    """Labels lie within the number of materials, one to four a mosaic, and do not depend on the workers."""
-    settings = MosaicSettings(count=6, materials=10, size=64, workers=1)
-    mosaics = draw_mosaics(settings)
-    assert mosaics.pictures.shape == (6, 64, 64, 3)
-    assert mosaics.materials.shape == mosaics.changed.shape == (6, 64 // CELL, 64 // CELL)
-    assert mosaics.materials.min() >= 0 and mosaics.materials.max() < 10
-    assert all(1 <= len(np.unique(labels)) <= 4 for labels in mosaics.materials)
+    np.testing.assert_array_equal(drawn(1), drawn(1))
+    assert not np.array_equal(drawn(1), drawn(2))

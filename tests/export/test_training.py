@@ -12,8 +12,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
 from export.embedded import train_encoder, train_unet  # noqa: E402
+from export.embedded.encoders import ENCODERS  # noqa: E402
+from export.embedded.episodes import EpisodeSettings  # noqa: E402
 from export.embedded.fast_norm import FastGroupNorm  # noqa: E402
-from export.embedded.mosaics import MosaicSettings, draw_mosaics  # noqa: E402
+from export.embedded.stations import StationSettings, draw_stations  # noqa: E402
 from export.embedded.training import learning_rate, load_checkpoint  # noqa: E402
 from export.embedded.unet64 import alphas_cumprod, build_unet64, noised, silence_coarse_skips  # noqa: E402
 from export.hspace import HSpaceUNet, PlainUNet  # noqa: E402
@@ -44,14 +46,20 @@ def test_unet_learns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", train_encoder.TRAININGS)
 def test_encoder_learns(name: str, tmp_path: Path) -> None:
-    """A few steps on a few mosaics lower the loss."""
-    mosaics = MosaicSettings(count=8, materials=6, size=64, workers=1)
+    """After a few steps on a few stations it tells what it was shown apart better than at random."""
+    episodes = EpisodeSettings(stations=3, bank=2, pairs=1, crop_px=64)
+    drawn = StationSettings(count=3, good=2, pairs=1, size=64, workers=1)
     settings = replace(
-        train_encoder.TRAININGS[name], steps=12, batch=8, crop_px=64, warmup=2, bf16=False, mosaics=mosaics
+        train_encoder.TRAININGS[name], steps=24, warmup=2, episodes=episodes, stations=drawn, threads=1
     )
-    pictures = draw_mosaics(mosaics)
-    final = train_encoder.train(settings, pictures, out=tmp_path / "encoder.pt", command="test")
-    assert final.figures["material_s8"] < np.log(6)
+    stations = draw_stations(drawn)
+    checkpoint = train_encoder.train(settings, stations, out=tmp_path / "encoder.pt", command="test")
+    torch.manual_seed(settings.seed)
+    untrained, trained = ENCODERS[name](), ENCODERS[name]()
+    trained.load_state_dict(dict(checkpoint.weights))
+    before, after = (train_encoder.judged(encoder, stations, episodes) for encoder in (untrained, trained))
+    assert after["pairs_s8"] < 0.9 * before["pairs_s8"]
+    assert load_checkpoint(tmp_path / "encoder.pt").device.startswith("1 core of")
 
 
 def test_coarse_structure_goes_through_h() -> None:
