@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from appliance.generators.diffstyle import from_model, to_model
+from appliance.generators.diffstyle import from_model, is_grey, to_model, without_colour
 from appliance.generators.diffstyle_local import DiffStyleLocal
 from appliance.generators.protocol import Synthetic
 from appliance.photo import Photo
@@ -199,4 +199,5 @@ def _box(anomaly: Synthetic) -> tuple[int, int, int, int]:
 
 
 def _enlarged(levels: Floats, photo: Pixels) -> Pixels:
+    levels = without_colour(levels) if is_grey(photo) else levels
     return resize(np.rint(levels).astype(np.uint8), *photo.shape[:2])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from appliance.errors import UsageError
+from appliance.generators.diffstyle import is_grey, without_colour
 from appliance.pictures import Pixels, resize
 from benchmarks.unet_measures import Ladder, injected, inverted, regenerated
 from engines.unet import UNet
@@ -55,7 +56,7 @@ def style_grid(unet: UNet, photos: Sequence[Pixels], gamma: float, *, steps: int
     for number, style in enumerate(shown):
         same = np.repeat(inversions.x_T[number : number + 1], len(photos), axis=0)
         mixed = injected(unet, same, list(inversions.h), [gamma] * len(photos))
-        rows.append([style, *mixed])
+        rows.append([style, *(without_colour(mixed) if is_grey(photos[number]) else mixed)])
     return [[np.rint(tile).astype(np.uint8) for tile in row] for row in rows]
 
 

@@ -26,6 +26,21 @@ def from_model(x: Floats) -> Floats:
     return np.ascontiguousarray(levels)
 
 
+def is_grey(pixels: Pixels) -> bool:
+    """Whether a photo [H, W, 3] has no colour at all, as those of a grey camera."""
+    return not np.ptp(pixels, axis=2).any()
+
+
+def without_colour(levels: Floats) -> Floats:
+    """[..., 3] -> the same shape, every channel their mean.
+
+    Noise has three channels, so a UNet tints what it redraws of a grey photo. A grey camera sees no tint:
+    detectors that see colour would be ranked by what cannot occur.
+    """
+    grey: Floats = np.repeat(levels.mean(axis=-1, keepdims=True), levels.shape[-1], axis=-1)
+    return grey
+
+
 def batches(items: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]

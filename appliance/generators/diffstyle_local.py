@@ -12,7 +12,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from appliance.generators.diffstyle import batches, check_settings, from_model, to_model
+from appliance.generators.diffstyle import (
+    batches,
+    check_settings,
+    from_model,
+    is_grey,
+    to_model,
+    without_colour,
+)
 from appliance.generators.parents import graded_strengths, parent_pairs
 from appliance.generators.placement import place
 from appliance.generators.protocol import Synthetic
@@ -37,6 +44,7 @@ class _Plan(NamedTuple):
     style: Pixels  # [side, side, 3] of the seen photo
     content: Pixels  # [side, side, 3] of the donor
     gamma: Floats  # [1, h, w]
+    grey: bool  # the seen photo has no colour
 
 
 class DiffStyleLocal:
@@ -108,6 +116,7 @@ class DiffStyleLocal:
             style=seen[y : y + side, x : x + side],
             content=donor[from_y : from_y + side, from_x : from_x + side],
             gamma=cells[None] * np.float32(graded(strength, self._gamma)),
+            grey=is_grey(seen),
         )
 
     def _drafts(self, plans: Sequence[_Plan]) -> Iterator[Draft]:
@@ -187,6 +196,8 @@ def _draft(plan: _Plan, changed: Floats, unchanged: Floats) -> Draft:
     """
     side = len(plan.style)
     own = plan.style.astype(np.float32)
-    difference = cv2.resize(changed - unchanged, (side, side), interpolation=cv2.INTER_CUBIC)
+    small: Floats = changed - unchanged
+    small = without_colour(small) if plan.grey else small
+    difference = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
     alpha = soft_mask((plan.gamma[0] > 0).astype(np.float32), side)
     return Draft(plan.x, plan.y, own + difference.astype(np.float32), own, alpha)
