@@ -17,7 +17,7 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def integer(seed: int, *names: str | int) -> int:
-    """A 31-bit seed for code that takes a number (FAISS, plug-in detectors)."""
+    """A 31-bit seed for code that takes a number (plug-in detectors)."""
     return int(_entropy(seed, names)[-1] & 0x7FFFFFFF)
 
 

@@ -1,7 +1,7 @@
 """One thread count for everything that computes.
 
 ONNX Runtime gets it for its sessions. Everything else works with one thread inside and is spread over
-candidates instead: FAISS' and BLAS' own threads wait by spinning, which on a box that also scores, stores and
+candidates instead: BLAS' own threads wait by spinning, which on a box that also scores, stores and
 serves costs several times what they gain.
 """
 
@@ -11,19 +11,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import faiss
 
 
 def use_threads(threads: int) -> int:
-    """Set OpenCV's and FAISS' threads; returns the count for sessions and workers. 0: every core allowed."""
+    """Set OpenCV's threads; returns the count for sessions and workers. 0: every core allowed."""
     count = threads or len(os.sched_getaffinity(0))
     cv2.setNumThreads(count)
-    faiss.omp_set_num_threads(1)
     return count
 
 
 def workers(count: int) -> ThreadPoolExecutor:
-    """A pool for independent work on arrays. FAISS keeps its thread count for each thread: set in all."""
-    return ThreadPoolExecutor(
-        count, thread_name_prefix="worker", initializer=faiss.omp_set_num_threads, initargs=(1,)
-    )
+    """A pool for independent work on arrays."""
+    return ThreadPoolExecutor(count, thread_name_prefix="worker")

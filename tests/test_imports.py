@@ -16,7 +16,7 @@ EXPORT_ONLY = {"torch", "torchvision", "diffusers", "open_clip", "timm", "onnx",
 OFFLINE = {"export", "benchmarks", "tests"}
 FORBIDDEN = {
     "appliance": EXPORT_ONLY | OFFLINE,
-    "engines": EXPORT_ONLY | OFFLINE | {"appliance", "faiss", "cv2"},
+    "engines": EXPORT_ONLY | OFFLINE | {"appliance", "cv2"},
     "export": {"appliance", "benchmarks", "tests"},
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -1,4 +1,4 @@
-"""Nearest neighbours are those of brute force in float64, also where FAISS' float32 is blind."""
+"""Nearest neighbours are those of brute force in float64, also where float32 is blind."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_the_border_between_names_counts() -> None:
 
 @given(SEEDS, NAMES)
 def test_an_integer_seed_is_one_of_31_bits(seed: int, names: list[str]) -> None:
-    """FAISS takes no other; it too is a function of seed and name."""
+    """Some libraries take no other; it too is a function of seed and name."""
     number = seeds.integer(seed, *names)
     assert 0 <= number < 2**31
     assert number == seeds.integer(seed, *names)
