@@ -27,7 +27,7 @@ FIT_BATCH = 16
 def main() -> None:
     photos_path, weights, ratio, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    photos = np.load(photos_path)
+    photos = np.load(photos_path, allow_pickle=False)
     model = fitted(photos["train"], weights, float(ratio))
     tell({"rows": len(model.memory_bank), "dims": model.memory_bank.shape[1]})
     for line in sys.stdin:

@@ -244,7 +244,7 @@ def in_torch(name: str, task: Task) -> Iterator[Made]:
 
     torch.set_num_threads(task.threads)
     unet = build_unet64().eval()
-    unet.load_state_dict(torch.load(task.weights))
+    unet.load_state_dict(torch.load(task.weights, weights_only=True))
     order = torch.channels_last if task.channels_last else torch.contiguous_format
     photos = _photos(task.size_px)
     sides = halves(photos, np.random.default_rng(SEED))
