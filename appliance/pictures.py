@@ -2,7 +2,7 @@
 
 Candidates that share an encoder share its pass: choosing among 25 costs little more than embedding all
 pictures once per encoder. Batches taken from one share its store, so that a good photo is embedded once for
-all folds. Stores are bounded: what does not fit is computed again by whoever asks.
+all folds. Stores are bounded: of what does not fit the last few passes stay, the rest is computed again.
 """
 
 from __future__ import annotations
@@ -27,15 +27,20 @@ Array = TypeVar("Array", bound=npt.NDArray[Any])
 OUTPUT_BYTES = 512 << 20
 DERIVED_BYTES = 256 << 20
 PASS = 8  # pictures that go through an encoder together: what a GPU takes at once
+RECENT = 4  # passes of an encoder that stay where none fits: as many candidates of one go side by side
 
 
 class Store(Generic[V]):
-    """Values by key and row, first come, first kept, in a bounded number of bytes."""
+    """Values by key and row, first come, first kept, in a bounded number of bytes.
+
+    Beyond it each key has the values of its `RECENT` last passes: callers go through the rows side by side,
+    but not in step.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._kept: dict[tuple[Hashable, int], V] = {}
-        self._latest: dict[Hashable, dict[int, V]] = {}
+        self._recent: defaultdict[Hashable, list[dict[int, V]]] = defaultdict(list)
         self._bytes = 0
         self._guard = threading.Lock()
         self._locks: defaultdict[Hashable, threading.RLock] = defaultdict(threading.RLock)
@@ -46,21 +51,33 @@ class Store(Generic[V]):
             return self._locks[key]
 
     def find(self, key: Hashable, row: int) -> V | None:
+        """By whoever holds the key's lock."""
         found = self._kept.get((key, row))
-        return found if found is not None else self._latest.get(key, {}).get(row)
+        return found if found is not None else self._find_recent(self._recent[key], row)
+
+    def _find_recent(self, recent: list[dict[int, V]], row: int) -> V | None:
+        for place, found in enumerate(recent):
+            if row in found:
+                recent.append(recent.pop(place))  # the least used goes first
+                return found[row]
+        return None
 
     def keep(self, key: Hashable, found: dict[int, V], size: Callable[[V], int]) -> None:
-        """`found` maps rows to values, `size` says their bytes.
-
-        The last call's are there until the next call, even where none fits: callers go through the rows side
-        by side.
-        """
-        self._latest[key] = found
+        """`found` maps the rows of a pass to values, `size` says their bytes. By whoever holds the lock."""
+        left = {}
         for row, value in found.items():
             with self._guard:
-                if (key, row) not in self._kept and self._bytes + size(value) <= self.limit_bytes:
+                if (key, row) in self._kept:
+                    continue
+                if self._bytes + size(value) <= self.limit_bytes:
                     self._bytes += size(value)
                     self._kept[key, row] = value
+                else:
+                    left[row] = value
+        if left:
+            recent = self._recent[key]
+            recent.append(left)
+            del recent[:-RECENT]
 
 
 class Pictures:
@@ -78,7 +95,8 @@ class Pictures:
         derived_bytes: of what detectors compute from pictures or outputs, kept for this batch alone."""
         self.pixels = pixels
         self.aspect = aspect
-        self._rows = np.arange(len(pixels))  # places in the batch that all were taken from
+        self._origin = pixels  # of the batch that all were taken from, and the places in it
+        self._rows = np.arange(len(pixels))
         self._outputs: Store[Arrays] = Store(output_bytes)
         self._derived: Store[npt.NDArray[Any]] = Store(derived_bytes)
 
@@ -97,10 +115,10 @@ class Pictures:
 
     def encoded(self, encoder: Encoder, row: int) -> Arrays:
         """The encoder's `embedding` [D] and feature maps [D, h, w] of one picture."""
-        key = encoder.spec.sha256
+        key, place = encoder.spec.sha256, int(self._rows[row])
         with self._outputs.lock(key):
-            found = self._outputs.find(key, int(self._rows[row]))
-            return found if found is not None else self._encode(encoder, row)
+            found = self._outputs.find(key, place)
+            return found if found is not None else self._encode(encoder, place)
 
     def derived(self, key: Hashable, row: int, compute: Callable[[], Array]) -> Array:
         """What `compute` makes of one picture, once however many ask; `key` names the computation."""
@@ -117,24 +135,27 @@ class Pictures:
         taken = Pictures(
             [self.pixels[i] for i in rows], aspect=self.aspect, derived_bytes=self._derived.limit_bytes
         )
-        taken._rows = self._rows[rows]
+        taken._origin, taken._rows = self._origin, self._rows[rows]
         taken._outputs = self._outputs
         return taken
 
-    def _encode(self, encoder: Encoder, row: int) -> Arrays:
-        """Of this picture, and of the next that are missing."""
-        key = encoder.spec.sha256
-        places = self._rows.tolist()
-        missing = [i for i in range(row, len(self)) if self._outputs.find(key, places[i]) is None][:PASS]
-        size = encoder.view_size(self.aspect)
-        values = encoder.infer(np.stack([self.resized(i, *size) for i in missing]))
+    def _encode(self, encoder: Encoder, place: int) -> Arrays:
+        """Of this picture of the origin, and of its neighbours.
+
+        Which go together depends on their places alone, not on who asks first: on a GPU the last bits of a
+        picture's outputs may depend on what passes with it.
+        """
+        start = place // PASS * PASS
+        height, width = encoder.view_size(self.aspect)
+        together = [resize(pixels, height, width) for pixels in self._origin[start : start + PASS]]
+        values = encoder.infer(np.stack(together))
+        # Copies: a view would keep all of the pass alive.
         found = {
-            # Copies: a view would keep all of the pass alive.
-            places[i]: {name: value[order].copy() for name, value in values.items()}
-            for order, i in enumerate(missing)
+            start + order: {name: value[order].copy() for name, value in values.items()}
+            for order in range(len(together))
         }
-        self._outputs.keep(key, found, _bytes)
-        return found[places[row]]
+        self._outputs.keep(encoder.spec.sha256, found, _bytes)
+        return found[place]
 
 
 def _bytes(arrays: Arrays) -> int:

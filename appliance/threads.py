@@ -1,8 +1,8 @@
 """One thread count for everything that computes.
 
-ONNX Runtime gets it for its sessions. Everything else works with one thread inside and is spread over
-candidates instead: BLAS' own threads wait by spinning, which on a box that also scores, stores and
-serves costs several times what they gain.
+ONNX Runtime gets it for its sessions, OpenCV for its filters. All else works with one thread inside and is
+spread over candidates instead: BLAS' own threads wait by spinning, which on a box that also scores, stores
+and serves costs several times what they gain.
 """
 
 from __future__ import annotations

@@ -67,6 +67,8 @@ class Anomalib:
     """The other process, fitted."""
 
     def __init__(self, python: Path, parts: Parts, weights: Path, *, ratio: float, threads: int) -> None:
+        # A file, not a pipe: nobody reads along, and a full pipe would stop the other side.
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 as long as the process lives
         with tempfile.NamedTemporaryFile(suffix=".npz") as file:
             np.savez(file, train=parts.train, test=parts.test)
             file.flush()
@@ -75,7 +77,7 @@ class Anomalib:
                 [str(word) for word in command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=self._said,
                 text=True,
                 env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             )
@@ -90,6 +92,7 @@ class Anomalib:
 
     def close(self) -> None:
         self._process.communicate()
+        self._said.close()
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -97,8 +100,9 @@ class Anomalib:
             if line.startswith("{"):  # its libraries may write there too
                 said: dict[str, Any] = json.loads(line)
                 return said
-        assert self._process.stderr is not None
-        raise SystemExit(f"anomalib's side ended: {self._process.stderr.read()[-2000:]}")
+        self._process.wait()
+        self._said.seek(0)
+        raise SystemExit(f"anomalib's side ended: {self._said.read()[-2000:]}")
 
 
 def main() -> int:

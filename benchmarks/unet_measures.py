@@ -22,7 +22,7 @@ from engines.unet import Floats, UNet
 
 Values = npt.NDArray[np.float64]
 BATCH = 16  # windows that walk together: bounds the memory of their h
-FIXED_POINT = 1  # iterations a step of inversion, as the generators take them
+FIXED_POINT = 1  # iterations a step of inversion, as the global generator takes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -50,7 +50,7 @@ class DiffStyleGlobal:
         """`gamma` weighs the content and is every anomaly's strength. ConfigurationError on bad settings.
 
         One fixed-point iteration: each photo is inverted once but regenerated for many pairs, so a closer
-        inversion costs little (9 % more passes for 10 styles with 10 contents; 26 to 40 dB at 25 steps,
+        inversion costs little (9 % more arithmetic for 10 styles with 10 contents; 26 to 40 dB at 25 steps,
         `benchmarks.unet_quality`).
         """
         check_settings(

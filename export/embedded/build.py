@@ -46,10 +46,12 @@ def train_missing(names: Sequence[str], checkpoints: Path) -> None:
     stations = checkpoints / "stations.npz"
     if any(name in ENCODERS for name in missing):
         save_stations(draw_stations(StationSettings(workers=TRAININGS_AT_ONCE)), stations)
-    with ProcessPoolExecutor(TRAININGS_AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in [pool.submit(_train, name, checkpoints, stations) for name in missing]:
-            done.result()
-    stations.unlink(missing_ok=True)
+    try:
+        with ProcessPoolExecutor(TRAININGS_AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for done in [pool.submit(_train, name, checkpoints, stations) for name in missing]:
+                done.result()
+    finally:
+        stations.unlink(missing_ok=True)  # a gigabyte
 
 
 def _train(name: str, checkpoints: Path, stations: Path) -> None:

@@ -30,9 +30,9 @@ TOP_GOOD = 0.05  # of the good cells: what a threshold has to lie above
 TOP_SCORE = 0.02  # of a photo's cells, averaged to its score as the patch detectors do
 SOFTNESS = 0.3  # of the losses' corners, in units of log distance
 TEMPERATURE = 0.1
+PAIRED = 128  # good cells of a station that defective ones are paired with
 # Added to squared distances, as a share of the bank's variance: else the cells that can hardly be told from
 # good ones have by far the largest gradients, and nothing is learned.
-PAIRED = 128  # good cells of a station that defective ones are paired with
 LEAST = 0.02
 
 

@@ -87,7 +87,7 @@ def _draw_some(settings: StationSettings, indices: npt.NDArray[np.int64]) -> lis
 
 
 def draw_station(settings: StationSettings, index: int) -> Station:
-    """Station number `index`; two in three are grey, as most cameras over a line are."""
+    """Station number `index`; three in five are grey, as most cameras over a line are."""
     rng = np.random.default_rng([settings.seed, 3, index])
     style = int(rng.integers(2**63))
     grey = bool(rng.random() < 0.6)
@@ -104,7 +104,7 @@ def draw_station(settings: StationSettings, index: int) -> Station:
 def _pair(scene: Field, style: int, rng: Generator) -> tuple[Pictures, Pictures, npt.NDArray[np.uint8]]:
     """A photo of the scene, one with defects in it, and the defective share of its cells.
 
-    The same moment of the same camera: what differs between the two is the defect alone.
+    The same moment of the same camera: they differ by the defect, and by what that does to exposure.
     """
     changed, mask = with_defects(scene, rng, count=int(rng.integers(1, 4)))
     moment = int(rng.integers(2**63))
@@ -156,7 +156,7 @@ SCENE_SHARES = (0.45, 0.12, 0.23, 0.2)
 
 
 def _posed(field: Field, style: int, rng: Generator, *, nearest: bool = False) -> Field:
-    """Shifted and turned a little; at every second station turned to any side."""
+    """Shifted and turned a little; at two stations in five turned to any side."""
     size = field.shape[0]
     free = np.random.default_rng([style, 9]).random() < 0.4
     angle = rng.uniform(0, 360) if free else rng.normal(0, 2)

@@ -28,8 +28,6 @@ from export.embedded.training import (
     set_learning_rate,
 )
 
-JUDGED_EPISODES = 20  # batches of stations that the training has not seen
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderTraining:
@@ -41,12 +39,12 @@ class EncoderTraining:
     weight_decay: float = 0.02
     # Of the pooled embedding's loss: its gradients are by far the largest, and patches find the defects.
     pooled_weight: float = 0.03
-    threads: int = 1  # three trainings side by side make better use of two cores
+    threads: int = 1  # trainings side by side make better use of two cores
     episodes: EpisodeSettings = field(default_factory=EpisodeSettings)
     stations: StationSettings = field(default_factory=StationSettings)
 
 
-# About equally long: twenty to thirty minutes each on one core.
+# About half an hour each where two cores are shared by three of them.
 TRAININGS = {
     "tessera": EncoderTraining(name="tessera", steps=4000),
     "lamina": EncoderTraining(name="lamina", steps=2400),
@@ -98,17 +96,6 @@ def train(
             )
             save_checkpoint(checkpoint, out)
     return checkpoint
-
-
-@torch.no_grad()
-def judged(encoder: Encoder, stations: Stations, settings: EpisodeSettings) -> dict[str, float]:
-    """The losses in evaluation mode, on stations that the training has not seen."""
-    rng = np.random.default_rng(0)
-    encoder.eval()
-    batches = [
-        losses_of(encoder, draw_episodes(stations, rng, settings), settings) for _ in range(JUDGED_EPISODES)
-    ]
-    return _averaged([{name: value.item() for name, value in parts.items()} for parts in batches])
 
 
 def _averaged(history: list[dict[str, float]]) -> dict[str, float]:

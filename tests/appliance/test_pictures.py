@@ -10,7 +10,7 @@ from detector_fakes import FakeEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.pictures import PASS, Pictures, Store, median_aspect, resize
+from appliance.pictures import PASS, RECENT, Pictures, Store, median_aspect, resize
 
 SIZES = [(90, 120), (64, 64), (200, 150)]
 
@@ -101,7 +101,7 @@ def test_a_batch_goes_through_in_small_passes() -> None:
 
 def test_what_does_not_fit_is_computed_again() -> None:
     """The store holds the first comers; everything else has the same values, for another pass."""
-    pixels, free = _pixels(*[(32, 32)] * (2 * PASS)), FakeEncoder()
+    pixels, free = _pixels(*[(32, 32)] * (6 * PASS)), FakeEncoder()
     whole = Pictures(pixels, aspect=1.0).outputs(free)
     size = sum(value[0].nbytes for value in whole.values())
     encoder = FakeEncoder()
@@ -109,21 +109,52 @@ def test_what_does_not_fit_is_computed_again() -> None:
     for _ in range(2):
         for name, value in bounded.take(range(len(pixels))).outputs(encoder).items():
             np.testing.assert_array_equal(value, whole[name])
-    # Three are kept, and the last pass of the first round is still at hand until the second round's first.
-    assert encoder.seen == 2 * PASS + (2 * PASS - 3)
+    assert encoder.seen == 2 * len(pixels)
+
+
+def test_callers_out_of_step_share_passes_without_room() -> None:
+    """A fast and a slow candidate: fewer pictures are seen than if each embedded for itself."""
+    pixels, encoder = _pixels(*[(32, 32)] * (8 * PASS)), FakeEncoder()
+    pictures = Pictures(pixels, aspect=1.0, output_bytes=0)
+    for step in range(len(pixels)):
+        pictures.encoded(encoder, step)
+        pictures.encoded(encoder, step // 3)
+    assert len(pixels) <= encoder.seen < 1.5 * len(pixels)
+
+
+def test_what_passes_together_does_not_depend_on_who_asks() -> None:
+    """On a GPU a picture's outputs may depend in their last bits on what passes with it."""
+    pixels, passes = _pixels(*[(32, 32)] * (2 * PASS + 2)), []
+
+    class Watched(FakeEncoder):
+        def infer(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+            passes.append(
+                [next(i for i, p in enumerate(views) if np.array_equal(p, one)) for one in pictures]
+            )
+            return super().infer(pictures)
+
+    encoder = Watched()
+    views = [resize(one, *encoder.view_size(1.0)) for one in pixels]
+    pictures = Pictures(pixels, aspect=1.0)
+    pictures.take([PASS + 3, 5]).outputs(encoder)
+    pictures.encoded(encoder, 2 * PASS + 1)
+    assert passes == [
+        list(range(PASS, 2 * PASS)),
+        list(range(PASS)),
+        [2 * PASS, 2 * PASS + 1],
+    ]
 
 
 def test_bounds_hold_for_all_that_is_kept() -> None:
-    """However much is asked for, no more bytes stay than were allowed."""
+    """No more bytes stay than were allowed, but for the values of each key's last passes."""
     store: Store[np.ndarray] = Store(1000)
     for key in "ab":
-        store.keep(key, {row: np.zeros(100, np.uint8) for row in range(8)}, lambda array: array.nbytes)
-    store.keep("c", {}, lambda array: array.nbytes)
-    kept = [key + str(row) for key in "ab" for row in range(8) if store._kept.get((key, row)) is not None]
-    assert kept == ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "b0", "b1"]
-    assert store.find("b", 7) is not None  # of the last call, for those who go side by side
-    store.keep("b", {}, lambda array: array.nbytes)
-    assert store.find("b", 7) is None and store.find("b", 1) is not None
+        for start in range(0, 48, 8):
+            found = {row: np.zeros(100, np.uint8) for row in range(start, start + 8)}
+            store.keep(key, found, lambda array: array.nbytes)
+    there = {key: [row for row in range(48) if store.find(key, row) is not None] for key in "ab"}
+    recent = list(range(48 - RECENT * 8, 48))
+    assert there == {"a": [*range(10), *recent], "b": recent}
 
 
 def test_what_is_derived_is_computed_once_for_each_picture() -> None:

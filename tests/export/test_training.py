@@ -13,7 +13,7 @@ pytest.importorskip("diffusers")
 
 from export.embedded import train_encoder, train_unet  # noqa: E402
 from export.embedded.encoders import ENCODERS  # noqa: E402
-from export.embedded.episodes import EpisodeSettings  # noqa: E402
+from export.embedded.episodes import EpisodeSettings, draw_episodes  # noqa: E402
 from export.embedded.fast_norm import FastGroupNorm  # noqa: E402
 from export.embedded.stations import StationSettings, draw_stations  # noqa: E402
 from export.embedded.training import learning_rate, load_checkpoint  # noqa: E402
@@ -57,7 +57,11 @@ def test_encoder_learns(name: str, tmp_path: Path) -> None:
     torch.manual_seed(settings.seed)
     untrained, trained = ENCODERS[name](), ENCODERS[name]()
     trained.load_state_dict(dict(checkpoint.weights))
-    before, after = (train_encoder.judged(encoder, stations, episodes) for encoder in (untrained, trained))
+    shown = draw_episodes(stations, np.random.default_rng(0), episodes)
+    with torch.no_grad():
+        before, after = (
+            train_encoder.losses_of(encoder.eval(), shown, episodes) for encoder in (untrained, trained)
+        )
     assert after["pairs_s8"] < 0.9 * before["pairs_s8"]
     assert load_checkpoint(tmp_path / "encoder.pt").device.startswith("1 core of")
 
