@@ -92,7 +92,8 @@ class Pictures:
         derived_bytes: int = DERIVED_BYTES,
     ) -> None:
         """output_bytes: of encoders' outputs kept for this batch and all taken from it together;
-        derived_bytes: of what detectors compute from pictures or outputs, kept for this batch alone."""
+        derived_bytes: of what detectors compute from pictures or outputs, kept for this batch alone.
+        Beyond both, each encoder's last passes and each computation's last results are kept."""
         self.pixels = pixels
         self.aspect = aspect
         self._origin = pixels  # of the batch that all were taken from, and the places in it

@@ -2,8 +2,8 @@
 
 In float32 the cheap way to squared distances, |x|² + |y|² - 2xy, drowns those of near-duplicates in rounding,
 and differently for each batch size. So one product of matrices only names the rows that its rounding leaves
-in question, and their distances are measured from the differences, in float64: what comes out depends
-neither on the batch nor on the order of a sum.
+in question, and their distances are measured from the differences, in float64: what comes out does not
+depend on the batch (beyond some 8000 dimensions in the last bits, since numpy then sums in blocks).
 """
 
 from __future__ import annotations
