@@ -16,17 +16,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from engines.manifest import Manifest
 from export.embedded import train_encoder, train_unet
 from export.embedded.encoders import ENCODERS, OUTPUTS
-from export.embedded.pictures import draw_picture
 from export.embedded.stations import StationSettings, draw_stations, load_stations, save_stations
 from export.embedded.training import Checkpoint, fp16_rounded, load_checkpoint
 from export.embedded.unet64 import SIZE_PX, build_unet64, noised
-from export.encoder_engine import save_encoder_engine
+from export.encoder_engine import GOLDEN_SEED, golden_picture, save_encoder_engine
 from export.output import fresh_folder
 from export.provenance import Provenance, weights_sha256
 from export.unet_engine import GOLDEN_TIMESTEP, Inputs, save_unet_engine, unet_inputs
@@ -36,7 +34,6 @@ MODELS = (UNET, *ENCODERS)
 TRAININGS_AT_ONCE = 2
 LICENCE = "Apache-2.0"
 SOURCE = "Trained by Goodparts on procedurally drawn pictures; no photographs."
-GOLDEN_SEED = 77
 GOLDEN_ENCODER_SIZE = 64
 
 
@@ -85,28 +82,21 @@ def export_encoder(name: str, checkpoint: Checkpoint, folder: Path) -> Manifest:
     encoder = ENCODERS[name]()
     weights = fp16_rounded(checkpoint.weights)
     encoder.load_state_dict(weights)
-    image = np.ascontiguousarray(golden_picture(GOLDEN_ENCODER_SIZE) / np.float32(255))
     return save_encoder_engine(
         encoder,
         folder,
         name=name,
         outputs=OUTPUTS,
         provenance=_provenance(checkpoint, weights_sha256(weights)),
-        golden_image=image,
+        golden_image=golden_picture(GOLDEN_ENCODER_SIZE),
         neighbourhood=1,  # the episodes compare single cells
     )
-
-
-def golden_picture(size: int) -> npt.NDArray[np.float32]:
-    """A drawn picture [1, 3, size, size], 0 to 255."""
-    picture = draw_picture(np.random.default_rng(GOLDEN_SEED), size)
-    return picture.transpose(2, 0, 1)[None].astype(np.float32)
 
 
 def golden_unet_inputs() -> dict[str, Inputs]:
     """Inputs like those of use: a drawn picture with noise, not noise alone."""
     inputs = unet_inputs(build_unet64(), count=1, rng=np.random.default_rng(GOLDEN_SEED))
-    image = torch.from_numpy(golden_picture(SIZE_PX) / 127.5 - 1)
+    image = torch.from_numpy(np.rint(golden_picture(SIZE_PX) * 255) / 127.5 - 1)
     for graph in inputs.values():
         noise = torch.from_numpy(graph["sample"].astype(np.float32))
         graph["sample"] = noised(image, noise, torch.tensor([GOLDEN_TIMESTEP])).numpy()

@@ -82,10 +82,13 @@ def train(
         set_learning_rate(optimizer, rate)
         optimizer.step()
         history.append({name: value.item() for name, value in parts.items()})
+        is_last = step + 1 == settings.steps
+        if not is_last and (step + 1) % 100 and (step + 1) % save_every:
+            continue
         figures = _averaged(history[-100:]) | {"seconds": time.monotonic() - started}
         if (step + 1) % 100 == 0:
             print(f"step {step + 1} {figures}", flush=True)
-        if (step + 1) % save_every == 0 or step + 1 == settings.steps:
+        if (step + 1) % save_every == 0 or is_last:
             checkpoint = Checkpoint(
                 weights=encoder.state_dict(),
                 command=command,
