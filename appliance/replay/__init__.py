@@ -1,0 +1,1 @@
+"""The choice replayed on labelled photos: made from good photos alone, then judged with the labels."""
