@@ -19,7 +19,7 @@ from appliance.near_duplicates import part_numbers
 from appliance.photo import Photo
 from appliance.photo_files import Listing, PhotoFile, Refusal, list_photos, read_file
 
-__all__ = ["FEWEST_PARTS", "Intake", "IntakeOptions", "Refusal", "read_photo", "take_in"]
+__all__ = ["FEWEST_PARTS", "Intake", "IntakeOptions", "Refusal", "read_photo", "take_in", "take_in_listed"]
 
 Pixels = npt.NDArray[np.uint8]
 Tell = Callable[[str, int, int], None]  # what is being done, files done, files in all
@@ -72,8 +72,14 @@ def take_in(folder: Path, options: IntakeOptions, *, progress: Tell | None = Non
 
     Raises ImagesError if the folder cannot be read or holds fewer than FEWEST_PARTS usable distinct parts.
     """
+    return take_in_listed(_listing(folder, options), folder, options, progress=progress)
+
+
+def take_in_listed(
+    listing: Listing, folder: Path, options: IntakeOptions, *, progress: Tell | None = None
+) -> Intake:
+    """The usable photos of a listing, as `take_in` would have them; messages name `folder`."""
     tell = progress or _tell_nobody
-    listing = _listing(folder, options)
     distinct, refused = _distinct(listing.files, tell)
     read, unread, unused = _read_in_order(distinct, options, tell)
     photos = _with_parts(read)

@@ -72,6 +72,14 @@ class Engines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The detectors that a station can choose from, and a sentence for each that is missing."""
+
+    detectors: tuple[Detector, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A calibration that can begin."""
 
@@ -119,7 +127,7 @@ def make_plan(
     progress.step("loading engines")
     with clock.stage("load engines"):
         engines = load_engines(station, engine_settings)
-    detectors, problems = _detectors(engines, station)
+    candidates = candidates_of(engines, station)  # before the photos: what is wrong with settings shows first
     progress.step(f"reading photos in {images}")
     with clock.stage("read photos"):
         intake = take_in(
@@ -127,12 +135,19 @@ def make_plan(
             intake_options(station),
             progress=lambda what, done, of: progress.step(f"{what}: {done} of {of}"),
         )
+    return plan_of(intake, images, station, engines, candidates)
+
+
+def plan_of(
+    intake: Intake, images: Path, station: StationSettings, engines: Engines, candidates: Candidates
+) -> Plan:
+    """The plan for photos that were taken in from `images`."""
     photos, held_out = _divide(intake.photos, station)
     return Plan(
         images=images,
         station=station,
         engines=engines,
-        detectors=detectors,
+        detectors=candidates.detectors,
         workloads=_workloads(engines.unet, station),
         intake=intake,
         photos=photos,
@@ -142,7 +157,7 @@ def make_plan(
             *(f"slower than it could be: {said}" for said in engines.fallen),
             *intake.warnings,
             *engines.problems,
-            *problems,
+            *candidates.problems,
         ),
     )
 
@@ -193,7 +208,8 @@ def parts_of(photos: Sequence[Photo]) -> npt.NDArray[np.int64]:
     return np.array([photo.part for photo in photos], dtype=np.int64)
 
 
-def _detectors(engines: Engines, station: StationSettings) -> tuple[tuple[Detector, ...], list[str]]:
+def candidates_of(engines: Engines, station: StationSettings) -> Candidates:
+    """What this station can choose from. ConfigurationError if that is nothing, or lacks the fallback."""
     found, problems = installed(engines.encoders, exclude=station.detectors.exclude)
     names = [detector.name for detector in found]
     if not names:
@@ -203,7 +219,7 @@ def _detectors(engines: Engines, station: StationSettings) -> tuple[tuple[Detect
         raise ConfigurationError(
             [f"decision.fallback: {fallback!r} is not a candidate. The candidates are {', '.join(names)}."]
         )
-    return tuple(found), [str(problem) for problem in problems]
+    return Candidates(detectors=tuple(found), problems=tuple(str(problem) for problem in problems))
 
 
 def _workloads(unet: UNetEngine, station: StationSettings) -> tuple[Workload, ...]:
