@@ -9,7 +9,6 @@ A function of photos, settings, engines and seed, with no other state: it can ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from appliance import seeds
-from appliance.decision import Decision, DecisionOptions, decide
+from appliance.choosing import decide_on, fit_for_good, try_candidates
 from appliance.decode import decode
-from appliance.deliver import cross_fitted, held_out_threshold, latencies_ms, save_banks, saved_scores
+from appliance.deliver import latencies_ms, save_banks, saved_scores
 from appliance.detectors.protocol import FittedDetector
 from appliance.errors import DetectorError
-from appliance.folds import split
 from appliance.gallery import Gallery
 from appliance.pictures import Pictures
-from appliance.plan import Plan, make_plan, parts_of
+from appliance.plan import Plan, make_plan
 from appliance.progress import Progress
 from appliance.report import write_report
 from appliance.result import Outcome, result_of
@@ -36,11 +33,8 @@ from appliance.settings import EnginesSettings, StationSettings
 from appliance.stages import StageClock
 from appliance.threads import workers
 from appliance.threshold import Threshold
-from appliance.trials import Jury, TrialRecord, Workshop, run_trials
+from appliance.trials import TrialRecord, Workshop
 
-# What decoding a 2-megapixel photo costs (18 ms on a core that runs encoders at 80 GFLOP/s): a detector that
-# is cheaper than that saves little.
-NEGLIGIBLE_MFLOP = 1500.0
 LATENCY_SAMPLE = 4  # photos on which the candidates' speed is measured
 
 
@@ -66,13 +60,13 @@ def run_plan(
 ) -> dict[str, Any]:
     """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end."""
     with workers(plan.engines.threads) as pool:
-        workshop = Workshop(pool=pool, gallery=Gallery(folder / ANOMALIES), clock=clock, progress=progress)
+        gallery = Gallery(folder / ANOMALIES)
+        workshop = Workshop(pool=pool, gallery=gallery, clock=clock, progress=progress)
         support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
-        record = _try_candidates(plan, support, workshop)
-        progress.step("choosing")
-        with clock.stage("decide"):
-            decision = _decide(plan, record)
-        delivery = _deliver(plan, support, decision.chosen, record, folder, workshop)
+        record = try_candidates(plan, support, workshop)
+        gallery.close()
+        decision = decide_on(record, plan, workshop)
+        delivery = _deliver(plan, support, decision.chosen, record, gallery, folder, workshop)
     progress.step("writing the report")
     write_scores(folder / SCORES, [*record.blocks, *delivery.blocks], record.candidates)
     with clock.stage("save banks"):
@@ -97,7 +91,7 @@ def run_plan(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class _Delivery:
     """Everything fitted for good, the threshold, and the scores on its scale."""
 
     fitted: Mapping[str, FittedDetector]
@@ -106,74 +100,29 @@ class Delivery:
     latencies_ms: Mapping[str, float]
 
 
-def _try_candidates(plan: Plan, support: Pictures, workshop: Workshop) -> TrialRecord:
-    station = plan.station
-    folds = split(
-        plan.parts,
-        folds=station.folds.count,
-        bank_share=station.folds.bank_share,
-        rng=seeds.stream(station.seed, "folds"),
-    )
-    record = run_trials(
-        support, plan.photos, folds, plan.detectors, plan.workloads, workshop, seed=station.seed
-    )
-    workshop.gallery.close()
-    for name, reason in record.failures.items():
-        workshop.progress.say(f"warning: candidate {name} {reason}")
-    return record
-
-
-def _decide(plan: Plan, record: TrialRecord) -> Decision:
-    evidence = record.evidence()
-    if not evidence.candidates:
-        reasons = "; ".join(f"{name} {reason}" for name, reason in record.failures.items())
-        raise DetectorError(f"no candidate could score the photos: {reasons}")
-    options = DecisionOptions(**plan.station.decision.model_dump())
-    if options.fallback in record.failures:
-        raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
-    costs = {
-        d.name: max(d.cost_mflop, NEGLIGIBLE_MFLOP) for d in plan.detectors if d.name in evidence.candidates
-    }
-    return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
-
-
 def _deliver(
-    plan: Plan, support: Pictures, chosen: str, record: TrialRecord, folder: Path, workshop: Workshop
-) -> Delivery:
-    clock, progress = workshop.clock, workshop.progress
-    progress.step("fitting the candidates on all photos")
-    with clock.stage("fit for delivery"):
-        jury = Jury(
-            plan.detectors, support, record.failures, workshop.pool, seed=plan.station.seed, name="delivery"
-        )
-    if chosen in record.failures:
-        raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
-    progress.advance(len(plan.photos))
-    progress.step("setting the threshold")
-    with clock.stage("threshold"):
-        threshold, good = _threshold(plan, support, chosen, jury.fitted[chosen], workshop.pool)
-    progress.advance(len(plan.photos))
+    plan: Plan,
+    support: Pictures,
+    chosen: str,
+    record: TrialRecord,
+    gallery: Gallery,
+    folder: Path,
+    workshop: Workshop,
+) -> _Delivery:
+    clock = workshop.clock
+    ready = fit_for_good(plan, support, chosen, record, workshop)
+    fitted = ready.jury.fitted
+    labels = [Label.of_good_photo(photo) for photo in plan.held_out or plan.photos]
     with clock.stage("measure speed"):
-        latencies = latencies_ms(jury.fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))
+        latencies = latencies_ms(fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))
     with clock.stage("score synthetic pictures"):
-        anomalies = _saved_anomalies(workshop.gallery, folder, chosen, jury.fitted[chosen], plan.aspect)
-    return Delivery(
-        fitted=jury.fitted, threshold=threshold, blocks=(good, *anomalies), latencies_ms=latencies
+        anomalies = _saved_anomalies(gallery, folder, chosen, fitted[chosen], plan.aspect)
+    return _Delivery(
+        fitted=fitted,
+        threshold=ready.threshold,
+        blocks=(_delivered(chosen, labels, ready.good_scores), *anomalies),
+        latencies_ms=latencies,
     )
-
-
-def _threshold(
-    plan: Plan, support: Pictures, chosen: str, fitted: FittedDetector, pool: ThreadPoolExecutor
-) -> tuple[Threshold, ScoreBlock]:
-    options = plan.threshold_options
-    if plan.held_out:
-        pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
-        threshold, scores = held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
-        return threshold, _delivered(chosen, [Label.of_good_photo(photo) for photo in plan.held_out], scores)
-    detector = next(d for d in plan.detectors if d.name == chosen)
-    seed, minimum = plan.station.seed, plan.station.intake.minimum
-    threshold, scores = cross_fitted(detector, support, plan.parts, options, pool, minimum=minimum, seed=seed)
-    return threshold, _delivered(chosen, [Label.of_good_photo(photo) for photo in plan.photos], scores)
 
 
 def _saved_anomalies(

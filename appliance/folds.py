@@ -20,7 +20,10 @@ class Fold:
     """Indices of photos, ascending. No part has photos on both sides."""
 
     bank: Integers  # everything fitted comes from here
-    evaluation: Integers  # scored photos and every source of an anomaly come from here
+    evaluation: Integers  # scored photos come from here, and every source of an anomaly that has no other
+    # The sources where they are others, as in the paper's disjoint split: then no round trip is scored, and
+    # the scored photos stand in its place.
+    sources: Integers | None = None
 
 
 def split(parts: Integers, *, folds: int, bank_share: float = 0.5, rng: np.random.Generator) -> list[Fold]:

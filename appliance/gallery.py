@@ -33,8 +33,10 @@ class Entry(TypedDict):
 class Gallery:
     """Writes into `folder` (the run's `anomalies/`), evenly over the folds, whole grids for global styles."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, grid: int = GRID) -> None:
+        """grid: how many of the anomalies that fill the picture are kept."""
         self._folder = folder
+        self._grid = grid
         self.entries: list[Entry] = []
         folder.mkdir()
         (folder / "parents").mkdir()
@@ -46,7 +48,7 @@ class Gallery:
 
         `parents` are the photos that it was made from, the one that is seen first.
         """
-        if not _is_wanted(index, planned=planned, whole_picture=synthetic.box is None):
+        if not self._is_wanted(index, planned=planned, whole_picture=synthetic.box is None):
             return None
         name = f"{self._folder.name}/{generator}/{index:03d}.jpg"
         path = self._folder.parent / name
@@ -70,18 +72,17 @@ class Gallery:
         text = json.dumps(self.entries, indent=1)
         (self._folder / "index.json").write_text(text + "\n", encoding="utf-8")
 
+    def _is_wanted(self, index: int, *, planned: int, whole_picture: bool) -> bool:
+        if whole_picture:
+            return index < self._grid
+        return planned <= PER_GENERATOR or index * PER_GENERATOR % planned < PER_GENERATOR
+
     def _keep_parent(self, photo: Photo) -> None:
         path = self._folder / "parents" / f"{short_hash(photo)}.jpg"
         if not path.exists():
             scale = min(1.0, PARENT_SIDE_PX / min(photo.pixels.shape[:2]))
             small = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             path.write_bytes(jpeg(small.astype("uint8")))
-
-
-def _is_wanted(index: int, *, planned: int, whole_picture: bool) -> bool:
-    if whole_picture:
-        return index < GRID
-    return planned <= PER_GENERATOR or index * PER_GENERATOR % planned < PER_GENERATOR
 
 
 def short_hash(photo: Photo) -> str:

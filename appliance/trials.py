@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -57,7 +57,7 @@ class Workshop:
     """What the work is done with, and who is told of it: none of them changes its result."""
 
     pool: ThreadPoolExecutor
-    gallery: Gallery
+    gallery: Gallery | None  # None: no picture is kept for people's eyes
     clock: StageClock
     progress: Progress
 
@@ -160,7 +160,7 @@ def run_trials(
         with workshop.clock.stage("fit candidates"):
             bank = support.take(fold.bank)
             jury = Jury(detectors, bank, record.failures, workshop.pool, seed=seed, name=f"fold {number}")
-        run = _FoldRun(number, [photos[i] for i in fold.evaluation], support.aspect, jury, record, workshop)
+        run = _FoldRun(number, fold, photos, support.aspect, jury, record, workshop)
         run.score_good(support.take(fold.evaluation))
         for workload in workloads:
             workshop.progress.step(f"{heading}: {workload.name}")
@@ -176,14 +176,17 @@ class _FoldRun:
     def __init__(
         self,
         number: int,
-        evaluation: Sequence[Photo],
+        fold: Fold,
+        photos: Sequence[Photo],
         aspect: float,
         jury: Jury,
         record: TrialRecord,
         workshop: Workshop,
     ) -> None:
         self._number = number
-        self._evaluation = evaluation
+        self._evaluation = [photos[i] for i in fold.evaluation]
+        self._has_round_trips = fold.sources is None
+        self._sources = self._evaluation if fold.sources is None else [photos[i] for i in fold.sources]
         self._aspect = aspect
         self._jury = jury
         self._record = record
@@ -199,7 +202,9 @@ class _FoldRun:
     def score_synthetic(self, workload: Workload, count: int, *, seed: int) -> None:
         """`count` anomalies of one generator and their round trips, a batch at a time."""
         rng = seeds.stream(seed, "generate", workload.name, self._number)
-        stream = workload.generator.generate(self._evaluation, count, rng=rng)
+        stream = workload.generator.generate(self._sources, count, rng=rng)
+        if not self._has_round_trips:
+            stream = (synthetic for synthetic in stream if synthetic.strength > 0)
         index, _ = self._record.counts(workload.name)
         labels: list[Label] = []
         scores: list[Scores] = []
@@ -212,22 +217,22 @@ class _FoldRun:
             self._workshop.progress.advance(workload.units * len(batch) / 2)
         made = np.concatenate(scores, axis=1)
         normals = [photo.part for photo in self._evaluation]
-        self._record.trials.append(
-            _trial(workload.name, self._number, labels, made, self._normal_scores, normals)
-        )
+        trial = _trial(workload.name, self._number, labels, made, self._normal_scores, normals)
+        self._record.trials.append(trial if self._has_round_trips else _without_round_trips(trial))
 
     def _scores_of(self, batch: Sequence[Synthetic]) -> Scores:
         """[C, N]. A round trip that left its photo as it was has that photo's scores: they are known."""
         seen = np.array([synthetic.parents[0] for synthetic in batch])
         is_new = np.array([not self._is_untouched(synthetic) for synthetic in batch])
-        scores = self._normal_scores[:, seen]
+        scores = np.empty((len(self._normal_scores), len(batch)))
+        scores[:, ~is_new] = self._normal_scores[:, seen[~is_new]]
         if is_new.any():
             changed = [synthetic.pixels for synthetic, new in zip(batch, is_new, strict=True) if new]
             scores[:, is_new] = self._jury.score(Pictures(changed, aspect=self._aspect))
         return scores
 
     def _is_untouched(self, synthetic: Synthetic) -> bool:
-        photo = self._evaluation[synthetic.parents[0]]
+        photo = self._sources[synthetic.parents[0]]
         return synthetic.strength == 0 and np.array_equal(synthetic.pixels, photo.pixels)
 
     def _keep(self, scores: Scores, labels: Sequence[Label]) -> Scores:
@@ -240,11 +245,13 @@ class _FoldRun:
 
     def _label(self, synthetic: Synthetic, workload: Workload, index: int) -> Label:
         """`index` counts the generator's anomalies over all folds."""
-        parents = [self._evaluation[i] for i in synthetic.parents]
+        parents = [self._sources[i] for i in synthetic.parents]
         is_anomaly = synthetic.strength > 0
-        file = None
-        if is_anomaly and (synthetic.box is not None or self._number == 0):  # a grid is of one fold's photos
-            file = self._workshop.gallery.offer(
+        file, gallery = None, self._workshop.gallery
+        if (
+            gallery and is_anomaly and (synthetic.box is not None or self._number == 0)
+        ):  # a grid is of one fold's photos
+            file = gallery.offer(
                 synthetic, parents, generator=workload.name, index=index, planned=workload.count
             )
         return Label(
@@ -286,6 +293,10 @@ def _trial(
         normal_scores=normal_scores,
         normal_parents=np.array(normals, dtype=np.int64)[:, None],
     )
+
+
+def _without_round_trips(trial: Trial) -> Trial:
+    return replace(trial, round_trip_scores=trial.normal_scores, round_trip_parents=trial.normal_parents)
 
 
 def _padded(parents: Sequence[tuple[int, ...]]) -> npt.NDArray[np.int64]:

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from appliance import calibrate as calibrate_module
-from appliance import run_folder
+from appliance import choosing, run_folder
 from tests.pictures import draw_part, encoded, encoded_deep, write_parts
 from tests.small_runs import (
     LIGHT,
@@ -430,7 +430,7 @@ def test_too_little_memory_is_told(light_run: Run, here: Path, monkeypatch: pyte
     def starved(*arguments: Any, **options: Any) -> None:
         np.empty(1 << 60, np.uint8)
 
-    monkeypatch.setattr(calibrate_module, "run_trials", starved)
+    monkeypatch.setattr(choosing, "run_trials", starved)
     said = refused_calibration(here, light_run.images, code=1)
     assert "goodparts: the memory does not suffice." in said and "intake.working_px" in said
 

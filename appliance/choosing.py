@@ -1,0 +1,102 @@
+"""The choice of one calibration, in three steps: try every candidate, decide, fit for good with a threshold.
+
+What `goodparts calibrate` does with them, and a replay likewise: nothing here sees a label or a folder.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance import seeds
+from appliance.decision import Decision, DecisionOptions, decide
+from appliance.deliver import cross_fitted, held_out_threshold
+from appliance.detectors.protocol import FittedDetector
+from appliance.errors import DetectorError
+from appliance.folds import split
+from appliance.pictures import Pictures
+from appliance.plan import Plan, parts_of
+from appliance.threshold import Threshold
+from appliance.trials import Jury, TrialRecord, Workshop, run_trials
+
+# What decoding a 2-megapixel photo costs (18 ms on a core that runs encoders at 80 GFLOP/s): a detector that
+# is cheaper than that saves little.
+NEGLIGIBLE_MFLOP = 1500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """The candidates that never failed, fitted to all photos of the choice; the chosen one's threshold."""
+
+    jury: Jury
+    threshold: Threshold
+    good_scores: npt.NDArray[np.float64]  # [n] by the chosen one, of the photos that the threshold rests on
+
+
+def try_candidates(plan: Plan, support: Pictures, workshop: Workshop) -> TrialRecord:
+    """Every generator in every fold past every candidate. `support`: the plan's photos, in their order."""
+    station = plan.station
+    folds = split(
+        plan.parts,
+        folds=station.folds.count,
+        bank_share=station.folds.bank_share,
+        rng=seeds.stream(station.seed, "folds"),
+    )
+    record = run_trials(
+        support, plan.photos, folds, plan.detectors, plan.workloads, workshop, seed=station.seed
+    )
+    for name, reason in record.failures.items():
+        workshop.progress.say(f"warning: candidate {name} {reason}")
+    return record
+
+
+def decide_on(record: TrialRecord, plan: Plan, workshop: Workshop) -> Decision:
+    """DetectorError if no candidate is left to decide on, or the fallback of the settings failed."""
+    workshop.progress.step("choosing")
+    evidence = record.evidence()
+    if not evidence.candidates:
+        reasons = "; ".join(f"{name} {reason}" for name, reason in record.failures.items())
+        raise DetectorError(f"no candidate could score the photos: {reasons}")
+    options = DecisionOptions(**plan.station.decision.model_dump())
+    if options.fallback in record.failures:
+        raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
+    costs = {
+        d.name: max(d.cost_mflop, NEGLIGIBLE_MFLOP) for d in plan.detectors if d.name in evidence.candidates
+    }
+    with workshop.clock.stage("decide"):
+        return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
+
+
+def fit_for_good(
+    plan: Plan, support: Pictures, chosen: str, record: TrialRecord, workshop: Workshop
+) -> Fitted:
+    """DetectorError if the chosen candidate fails; the failures of others are added to the record."""
+    clock, progress = workshop.clock, workshop.progress
+    progress.step("fitting the candidates on all photos")
+    with clock.stage("fit for delivery"):
+        jury = Jury(
+            plan.detectors, support, record.failures, workshop.pool, seed=plan.station.seed, name="delivery"
+        )
+    if chosen in record.failures:
+        raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
+    progress.advance(len(plan.photos))
+    progress.step("setting the threshold")
+    with clock.stage("threshold"):
+        threshold, scores = _threshold(plan, support, chosen, jury.fitted[chosen], workshop.pool)
+    progress.advance(len(plan.photos))
+    return Fitted(jury=jury, threshold=threshold, good_scores=scores)
+
+
+def _threshold(
+    plan: Plan, support: Pictures, chosen: str, fitted: FittedDetector, pool: ThreadPoolExecutor
+) -> tuple[Threshold, npt.NDArray[np.float64]]:
+    options = plan.threshold_options
+    if plan.held_out:
+        pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
+        return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
+    detector = next(d for d in plan.detectors if d.name == chosen)
+    seed, minimum = plan.station.seed, plan.station.intake.minimum
+    return cross_fitted(detector, support, plan.parts, options, pool, minimum=minimum, seed=seed)
