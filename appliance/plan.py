@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import seeds
-from appliance.detectors import installed
+from appliance.detectors import Installed, installed
+from appliance.detectors.prompts import is_excluded, prompt_name
 from appliance.detectors.protocol import Detector
 from appliance.errors import ConfigurationError
 from appliance.folds import hold_out
@@ -19,6 +20,7 @@ from appliance.intake import Intake, IntakeOptions, take_in
 from appliance.photo import Photo
 from appliance.pictures import median_aspect
 from appliance.progress import Progress
+from appliance.prompt_texts import PromptTexts, published_prompts
 from appliance.settings import EnginesSettings, StationSettings
 from appliance.stages import StageClock
 from appliance.threads import use_threads
@@ -27,6 +29,7 @@ from appliance.trials import Workload
 from engines.encoder import Encoder, load_foreign_encoder
 from engines.errors import EngineError
 from engines.packs import load_installed
+from engines.text import TextEncoder
 from engines.unet import UNetEngine
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
@@ -42,6 +45,7 @@ class Engines:
     problems: tuple[str, ...]
     settings: EnginesSettings
     threads: int
+    texts: tuple[TextEncoder, ...] = ()  # they run before the photos, once: their device makes no run slow
     fallen: tuple[str, ...] = ()  # why a model is not on the best rung of the ladder, a sentence each
 
     @property
@@ -192,7 +196,12 @@ def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines
         problems=found.problems,
         settings=settings,
         threads=threads,
-        fallen=(*found.unet.fallen, *(said for encoder in encoders for said in encoder.fallen)),
+        texts=found.texts,
+        fallen=(
+            *found.unet.fallen,
+            *(said for encoder in encoders for said in encoder.fallen),
+            *(said for text in found.texts for said in text.fallen),
+        ),
     )
 
 
@@ -209,8 +218,9 @@ def parts_of(photos: Sequence[Photo]) -> npt.NDArray[np.int64]:
 
 
 def candidates_of(engines: Engines, station: StationSettings) -> Candidates:
-    """What this station can choose from. ConfigurationError if that is nothing, or lacks the fallback."""
-    found, problems = installed(engines.encoders, exclude=station.detectors.exclude)
+    """What this station can choose from. ConfigurationError if that is nothing, or lacks what it names."""
+    found, problems = installed_for(engines, station)
+    _check_own_prompts(found, [*engines.problems, *map(str, problems)], engines, station)
     names = [detector.name for detector in found]
     if not names:
         raise ConfigurationError(["detectors.exclude leaves no candidate. Exclude fewer."])
@@ -220,6 +230,46 @@ def candidates_of(engines: Engines, station: StationSettings) -> Candidates:
             [f"decision.fallback: {fallback!r} is not a candidate. The candidates are {', '.join(names)}."]
         )
     return Candidates(detectors=tuple(found), problems=tuple(str(problem) for problem in problems))
+
+
+def installed_for(engines: Engines, station: StationSettings) -> Installed:
+    """What there is on this box for this part, and why some is missing."""
+    return installed(
+        engines.encoders,
+        texts=engines.texts,
+        prompts=prompts_of(station),
+        exclude=station.detectors.exclude,
+    )
+
+
+def prompts_of(station: StationSettings) -> tuple[PromptTexts, ...]:
+    """The publication's ten for this part, and the station's own."""
+    own = (
+        PromptTexts(slug=prompt.name, normal=prompt.normal, abnormal=prompt.abnormal)
+        for prompt in station.detectors.prompts
+    )
+    filled = (prompt.filled(normal=station.part_name, abnormal=station.part_name) for prompt in own)
+    return (*published_prompts(station.part_name, station.part_noun), *filled)
+
+
+def _check_own_prompts(
+    found: Sequence[Detector], problems: list[str], engines: Engines, station: StationSettings
+) -> None:
+    """What the settings name must be there, as with encoders.
+
+    Somebody thought of a defect and wrote it down: a choice made without it would look like one made with it.
+    The ten that nobody named are only warned about.
+    """
+    names, exclude = {detector.name for detector in found}, station.detectors.exclude
+    for prompt in station.detectors.prompts:
+        wanted = [prompt_name(encoder.name, prompt.name) for encoder in engines.encoders]
+        if names.isdisjoint(wanted) and not any(is_excluded(name, exclude) for name in wanted):
+            said = (
+                f"detectors.prompts: {prompt.name} cannot be used. It needs an image and a text engine of "
+                "one space in engines.folders, as `goodparts-export clip` makes them, and the package "
+                "tokenizers. Install them, or take the prompt out."
+            )
+            raise ConfigurationError([said, *problems])
 
 
 def _workloads(unet: UNetEngine, station: StationSettings) -> tuple[Workload, ...]:

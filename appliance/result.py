@@ -11,6 +11,8 @@ from typing import Any
 
 from appliance import __version__
 from appliance.decision import CandidateResult, Decision
+from appliance.detectors.prompts import PromptDetector
+from appliance.detectors.protocol import Detector
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
 from appliance.run_folder import SCHEMA_VERSION
@@ -65,6 +67,7 @@ def _candidates(plan: Plan, outcome: Outcome) -> list[dict[str, Any]]:
         {
             **_figures(candidate),
             "kind": about[candidate.name].kind,
+            **_texts(about[candidate.name]),
             "cost_mflop": round(about[candidate.name].cost_mflop, 1),
             "latency_ms": outcome.latencies_ms.get(candidate.name),
             "bank": outcome.banks.get(candidate.name),
@@ -74,7 +77,13 @@ def _candidates(plan: Plan, outcome: Outcome) -> list[dict[str, Any]]:
     ]
     ranked = {row["name"] for row in rows}
     failed = sorted(name for name in outcome.failures if name not in ranked)
-    return rows + [_failed(name, about[name].kind, outcome.failures[name]) for name in failed]
+    return rows + [_failed(about[name], outcome.failures[name]) for name in failed]
+
+
+def _texts(detector: Detector) -> dict[str, Any]:
+    if not isinstance(detector, PromptDetector):
+        return {}
+    return {"texts": {role: _printable(text) for role, text in detector.texts.items()}}
 
 
 def _figures(candidate: CandidateResult) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def _figures(candidate: CandidateResult) -> dict[str, Any]:
     return {key: round(value, 6) if isinstance(value, float) else value for key, value in figures.items()}
 
 
-def _failed(name: str, kind: str, reason: str) -> dict[str, Any]:
+def _failed(detector: Detector, reason: str) -> dict[str, Any]:
     figures = (
         "auroc",
         "auroc_low",
@@ -94,7 +103,8 @@ def _failed(name: str, kind: str, reason: str) -> dict[str, Any]:
         "cost_mflop",
         "bank",
     )
-    return {"name": name, "kind": kind, **dict.fromkeys(figures), "per_generator": {}, "error": reason}
+    about = {"name": detector.name, "kind": detector.kind, **_texts(detector)}
+    return {**about, **dict.fromkeys(figures), "per_generator": {}, "error": reason}
 
 
 def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[dict[str, Any]]:
@@ -134,7 +144,7 @@ def _software(plan: Plan) -> dict[str, Any]:
     engines = plan.engines
     return {
         "version": __version__,
-        "engines": _engine_rows(engines),
+        "engines": [*_engine_rows(engines), *_text_rows(plan)],
         "device": engines.device,
         "rung": engines.rung,
         "device_asked": engines.settings.device,
@@ -170,6 +180,23 @@ def _engine_rows(engines: Engines) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _text_rows(plan: Plan) -> list[dict[str, Any]]:
+    """Those text engines whose prompts are candidates."""
+    used = {detector.text_engine for detector in plan.detectors if isinstance(detector, PromptDetector)}
+    return [
+        {
+            "name": text.name,
+            "kind": "text",
+            "sha256": text.sha256,
+            "device": text.device,
+            "rung": text.rung,
+            "pack": text.manifest.pack,
+        }
+        for text in plan.engines.texts
+        if text.sha256 in used
+    ]
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from appliance.detectors import installed
-from appliance.detectors.protocol import Detector, FittedDetector
+from appliance.detectors.prompts import saved_prompts
+from appliance.detectors.protocol import FittedDetector, LoadsDetector
 from appliance.errors import DetectorError, UsageError
 from appliance.intake import IntakeOptions, read_photo
 from appliance.photo_files import list_photos
@@ -116,13 +117,14 @@ def targets(
             raise UsageError(f"--images {path}: there is no such file or folder. Correct the path.")
 
 
-def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, Detector]:
+def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, LoadsDetector]:
     """The candidates of these names. If that is enough, only the encoders in their names are loaded."""
     rows = [row for row in software["engines"] if row["kind"] == "encoder"]
     named = [row for row in rows if any(name.startswith(f"{row['name']}/") for name in wanted)]
     for some in (named, rows):
         encoders = [_encoder(row, software, threads) for row in some]
-        found = {detector.name: detector for detector in installed(encoders).detectors}
+        readers = (*saved_prompts(encoders, wanted), *installed(encoders).detectors)
+        found: dict[str, LoadsDetector] = {reader.name: reader for reader in readers}
         if set(wanted) <= found.keys():
             return found
     missing = sorted(set(wanted) - found.keys())

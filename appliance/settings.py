@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from appliance.errors import ConfigurationError, UsageError
+from appliance.prompt_texts import SLUGS
 from appliance.setting_problems import cross_error, in_order, problem_at, problems_of, shown
 from appliance.setting_schema import described, documentation, inlined
 from appliance.yaml_source import KeyPath, Problem, Source, read, shortened
@@ -56,6 +57,20 @@ def _text_of_path(value: Any) -> Any:
 def _repeats(values: Sequence[Any]) -> list[int]:
     """Where a value stands that stood before; None does not count."""
     return [i for i, value in enumerate(values) if value is not None and value in values[:i]]
+
+
+def _distinct_names(values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+    for index in _repeats([value.name for value in values]):
+        kind = str(info.field_name).removesuffix("s")
+        said = f"{shortened(values[index].name)} is the name of an earlier {kind}: give each its own"
+        raise cross_error(said, at=(index, "name"), otherwise=())
+    return values
+
+
+def _no_other_braces(text: str) -> str:
+    if set("{}") & set(text.replace("{}", "")):
+        raise ValueError("other braces")
+    return text
 
 
 def _none_is_empty(value: Any) -> Any:
@@ -90,6 +105,23 @@ ShareRange = Annotated[
 ]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Slug = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=40,
+        description="small letters, digits, '_' and '-', the first a letter or digit, at most 40",
+    ),
+]
+PromptText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="text of 1 to 200 letters, in which {} stands for part_name and no other braces are",
+    ),
+    AfterValidator(_no_other_braces),
+]
 
 
 class _Model(BaseModel):
@@ -132,20 +164,36 @@ class EncoderSettings(_Model):
     std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = (1.0, 1.0, 1.0)
 
 
-class DetectorsSettings(_Model):
-    encoders: Annotated[
-        tuple[EncoderSettings, ...], Field(strict=False), BeforeValidator(_none_is_empty)
-    ] = ()
-    exclude: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+class PromptSettings(_Model):
+    name: Slug
+    normal: PromptText
+    abnormal: PromptText
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        for index in _repeats([encoder.name for encoder in self.encoders]):
-            said = (
-                f"{shortened(self.encoders[index].name)} is the name of an earlier encoder: give each its own"
-            )
-            raise cross_error(said, at=("encoders", index, "name"), otherwise=())
+    def _own(self) -> Self:
+        if self.name in SLUGS:
+            said = f"{self.name} is one of the ten built-in prompts, {', '.join(SLUGS)}: give another name"
+            raise cross_error(said, at=("name",), otherwise=())
+        if self.normal == self.abnormal:
+            said = f"{shortened(self.abnormal)} is also the normal text: say how other parts differ"
+            raise cross_error(said, at=("abnormal",), otherwise=("normal",))
         return self
+
+
+class DetectorsSettings(_Model):
+    encoders: Annotated[
+        tuple[EncoderSettings, ...],
+        Field(strict=False),
+        BeforeValidator(_none_is_empty),
+        AfterValidator(_distinct_names),
+    ] = ()
+    prompts: Annotated[
+        tuple[PromptSettings, ...],
+        Field(strict=False),
+        BeforeValidator(_none_is_empty),
+        AfterValidator(_distinct_names),
+    ] = ()
+    exclude: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
 
 
 class GeneratorSettings(_Model):

@@ -41,6 +41,7 @@ class EncoderSpec:
     gflop: float  # a pass for one picture of image_size; of a foreign model an estimate from its file's size
     pack: str  # "embedded", "full", or "own" when the settings name its file
     neighbourhood: int = 3  # cells a side that patch features are averaged over: 1 or 3
+    space: str = ""  # texts embedded into the same space can be compared with its embeddings; "": none can
 
 
 class Encoder:
@@ -155,6 +156,7 @@ def load_encoder(folder: Path, *, device: Device = "auto", threads: int = 0) -> 
         gflop=manifest.gflop,
         pack=manifest.pack,
         neighbourhood=manifest.neighbourhood,
+        space=manifest.space,
     )
 
     def agree(encoder: Encoder) -> None:

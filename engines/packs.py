@@ -11,6 +11,7 @@ from engines.errors import EngineError
 from engines.golden import check_golden
 from engines.manifest import FILE_NAME, Manifest, engine_hash, load_manifest
 from engines.runner import Device
+from engines.text import TextEncoder, load_text_encoder
 from engines.unet import UNetEngine, load_unet
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -22,19 +23,21 @@ class Installed:
 
     unet: UNetEngine
     encoders: tuple[Encoder, ...]
+    texts: tuple[TextEncoder, ...]
     problems: tuple[str, ...]
 
 
 def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> Installed:
     """Load every engine of `folders` and of the embedded pack, each checked against its golden outputs.
 
-    A UNet in `folders` takes the place of the embedded one; encoders add up, and of two with one name the
-    first found serves. An engine that does not hold is left out with a problem, unless it is embedded: then
-    the installation itself is broken and EngineError is raised.
+    A UNet in `folders` takes the place of the embedded one; encoders of pictures and of texts add up, and of
+    two with one name the first found serves. An engine that does not hold is left out with a problem, unless
+    it is embedded: then the installation itself is broken and EngineError is raised.
     """
     problems: list[str] = []
     unet: UNetEngine | None = None
     encoders: dict[str, Encoder] = {}
+    texts: dict[str, TextEncoder] = {}
     for folder in _engine_folders([*folders, EMBEDDED]):
         embedded = folder.parent == EMBEDDED
         try:
@@ -45,13 +48,17 @@ def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> 
                 encoders[manifest.name] = load_checked_encoder(
                     folder, manifest, device=device, threads=threads
                 )
+            elif manifest.kind == "text" and manifest.name not in texts:
+                texts[manifest.name] = load_checked_text(folder, manifest, device=device, threads=threads)
         except EngineError as error:
             if embedded:
                 raise
             problems.append(f"engine left out: {error}")
     if unet is None:
         raise EngineError(f"{EMBEDDED}: no UNet engine is installed. Install Goodparts again.")
-    return Installed(unet=unet, encoders=tuple(encoders.values()), problems=tuple(problems))
+    return Installed(
+        unet=unet, encoders=tuple(encoders.values()), texts=tuple(texts.values()), problems=tuple(problems)
+    )
 
 
 def load_checked_unet(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> UNetEngine:
@@ -69,6 +76,14 @@ def load_checked_encoder(folder: Path, manifest: Manifest, *, device: Device, th
     if encoder.rung == "cpu":
         check_golden(manifest, folder, "encoder", encoder.runner)
     return encoder
+
+
+def load_checked_text(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> TextEncoder:
+    """On the CPU too it has been compared with its golden outputs."""
+    text = load_text_encoder(folder, device=device, threads=threads)
+    if text.rung == "cpu":
+        check_golden(manifest, folder, "text", text.runner)
+    return text
 
 
 def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class SavedBank:
     source: str
     aspect: float  # width/height of the photos that it was fitted to
     arrays: Mapping[str, npt.NDArray[np.float32]]
+    texts: Mapping[str, str] = field(default_factory=dict)  # that the arrays were made from, if any
 
 
 def save_bank(bank: SavedBank, folder: Path) -> None:
@@ -47,6 +48,7 @@ def save_bank(bank: SavedBank, folder: Path) -> None:
         "source": bank.source,
         "aspect": bank.aspect,
         "arrays": hashes,
+        **({"texts": dict(bank.texts)} if bank.texts else {}),
     }
     (folder / FILE_NAME).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
@@ -61,7 +63,13 @@ def load_bank(folder: Path, *, detector: str, source: str) -> SavedBank:
                 "Install the engines that the run was made with, or calibrate again."
             )
     arrays = {name: _load_array(folder / f"{name}.npy", digest) for name, digest in meta["arrays"].items()}
-    return SavedBank(detector=detector, source=source, aspect=float(meta["aspect"]), arrays=arrays)
+    return SavedBank(
+        detector=detector,
+        source=source,
+        aspect=float(meta["aspect"]),
+        arrays=arrays,
+        texts=meta.get("texts", {}),
+    )
 
 
 def _npy_bytes(array: npt.NDArray[np.float32]) -> bytes:

@@ -1,19 +1,21 @@
-"""Which candidates there are: those of every encoder, the network-free ones, and those of other packages."""
+"""Which candidates there are: of every encoder, of texts, network-free ones, and those of other packages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
 from appliance.detectors.gabor import GaborPatches, GaborStatistics
 from appliance.detectors.patches import EncoderPatches, PatchDetector
 from appliance.detectors.pooled import EncoderEmbedding, PooledDetector
+from appliance.detectors.prompts import is_excluded, prompt_candidates
 from appliance.detectors.protocol import Detector
 from appliance.detectors.raw_patches import RawPatches
 from appliance.errors import DetectorError
+from appliance.prompt_texts import PromptTexts
 from engines.encoder import Encoder
+from engines.text import TextEncoder
 
 ENTRY_POINTS = "goodparts.detectors"
 WANTED_STRIDES = (8, 16)  # finer maps hold edges, coarser ones objects; defects of parts lie between
@@ -26,20 +28,30 @@ class Installed(NamedTuple):
     problems: list[DetectorError]
 
 
-def installed(encoders: Sequence[Encoder], *, exclude: Sequence[str] = ()) -> Installed:
+def installed(
+    encoders: Sequence[Encoder],
+    *,
+    texts: Sequence[TextEncoder] = (),
+    prompts: Sequence[PromptTexts] = (),
+    exclude: Sequence[str] = (),
+) -> Installed:
     """All candidates but those whose name fits a pattern of `exclude` (`*`, `?` as in file names).
 
-    A package that fails is a problem of the result. DetectorError where two candidates have one name.
+    texts, prompts: each prompt is a candidate of each encoder that shares a space with a text engine.
+    A package or a text engine that fails is a problem of the result. DetectorError where two candidates have
+    one name.
     """
-    detectors = [candidate for encoder in encoders for candidate in from_encoder(encoder)] + network_free()
-    problems = []
+    zero_shot = prompt_candidates(encoders, texts, prompts, exclude=exclude)
+    detectors = [candidate for encoder in encoders for candidate in from_encoder(encoder)]
+    detectors += zero_shot.detectors + network_free()
+    problems = zero_shot.problems
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             detectors += _from_package(entry, encoders)
         except DetectorError as error:
             problems.append(error)
     check_unique(detectors)
-    kept = [d for d in detectors if not any(fnmatchcase(d.name, pattern) for pattern in exclude)]
+    kept = [detector for detector in detectors if not is_excluded(detector.name, exclude)]
     return Installed(kept, problems)
 
 

@@ -29,19 +29,24 @@ class DrawsHeatmaps(Protocol):
         """[N, h, w] anomaly maps over the whole photo, higher is more anomalous."""
 
 
-class Detector(Protocol):
+class LoadsDetector(Protocol):
+    """What reads a run's detector back."""
+
+    name: str
+
+    def load(self, folder: Path) -> FittedDetector:
+        """What `FittedDetector.save` wrote. DetectorError if it is damaged."""
+
+
+class Detector(LoadsDetector, Protocol):
     """A candidate: a way to detect, not yet fitted to photos.
 
     `name` is unique among the candidates; `kind` groups them in the report (pooled, patches, …); `cost_mflop`
     is a nominal cost per photo at its usual size, the same on every machine, that decides between equals.
     """
 
-    name: str
     kind: str
     cost_mflop: float
 
     def fit(self, photos: Pictures, *, seed: int) -> FittedDetector:
         """Fit to good photos only. Does not change the detector: folds are fitted from the same one."""
-
-    def load(self, folder: Path) -> FittedDetector:
-        """What `FittedDetector.save` wrote. DetectorError if it is damaged."""
