@@ -44,6 +44,7 @@ GLOSSARY = {
     "winning by spotting the process instead of the fault.",
     "generator": "A way to make synthetic anomalies. Several are used: no single one suits every part.",
     "candidate": "A detector under test. All candidates saw the same photos.",
+    "text prompt": "A candidate that compares a photo with two texts, about a good part and about any other.",
     "AUROC": "How often a photo with a fault scores higher than one without: 1 is always, .5 is chance.",
     "interval": "Where the AUROC may lie with other good photos of the same line; longer is less certain.",
     "mean rank": "A candidate's place, averaged over the generators; 1 is first everywhere.",
@@ -164,6 +165,17 @@ def listed(names: list[str], *, at_most: int = 4) -> str:
     if len(names) > at_most:
         names = [*names[:at_most], f"{len(names) - at_most} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def prompt(chosen: Mapping[str, Any]) -> str | None:
+    """What a text prompt compares a photo with; None of other candidates."""
+    texts = chosen.get("texts")
+    if not texts:
+        return None
+    return (
+        f"It asks of each photo whether it is more like “{texts['abnormal']}” than like “{texts['normal']}”; "
+        "it learns nothing from the good photos."
+    )
 
 
 def advantage(result: Result) -> str:

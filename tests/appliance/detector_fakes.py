@@ -45,6 +45,7 @@ class FakeEncoder:
         sha256: str = "f" * 64,
         image_size: int = 128,
         neighbourhood: int = 3,
+        space: str = "",
     ) -> None:
         self.name = name
         self.spec = SimpleNamespace(
@@ -54,6 +55,7 @@ class FakeEncoder:
             image_size=image_size,
             size_multiple=32,
             neighbourhood=neighbourhood,
+            space=space,
         )
         self.strides = {stride: f"map_s{stride}" for stride in sorted(strides)}
         self.widths = {**dict.fromkeys(self.strides.values(), 4), "embedding": 4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,18 +15,21 @@ from detector_fakes import FakeEncoder
 from appliance import plan as plan_module
 from appliance.errors import ConfigurationError, ImagesError
 from appliance.generators import GENERATORS
-from appliance.plan import Engines, Plan, load_engines, make_plan
+from appliance.plan import Engines, Plan, candidates_of, load_engines, make_plan, prompts_of
 from appliance.progress import Silent
+from appliance.prompt_texts import SLUGS
 from appliance.settings import (
     DetectorsSettings,
     EncoderSettings,
     EnginesSettings,
+    PromptSettings,
     StationSettings,
     ThresholdSettings,
     default_settings,
 )
 from appliance.stages import StageClock
 from engines.packs import EMBEDDED
+from tests import small_clip
 from tests.pictures import write_parts
 
 ENGINES = EnginesSettings(device="cpu", threads=1)
@@ -223,6 +227,78 @@ def test_a_rung_that_did_not_hold_is_loud(
         assert ("the plan is truncated" in (fallen.fallback or "")) == is_banner
         monkeypatch.setattr(plan_module, "load_engines", lambda *arguments, found=fallen: found)
         assert any("the plan is truncated" in said for said in _plan(images, _station()).warnings)
+
+
+OWN = (
+    PromptSettings(name="scratched", normal="a photo of a {}", abnormal="a photo of a scratched {}"),
+    PromptSettings(name="any", normal="a new {}, a {}", abnormal="dirt"),
+)
+
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EnginesSettings:
+    """Settings that name a tiny CLIP, on a box with the package `tokenizers`."""
+    monkeypatch.setitem(sys.modules, "tokenizers", small_clip.tokenizers_package())
+    return ENGINES.model_copy(update={"folders": (small_clip.save_clip(tmp_path / "clip"),)})
+
+
+def test_prompts_speak_of_the_stations_part() -> None:
+    """The ten and the own ones, the part's name in its place."""
+    station = _station(part_name="daisy", part_noun="flower", detectors=DetectorsSettings(prompts=OWN))
+    first, *_, scratched, dirt = found = prompts_of(station)
+    assert [prompt.slug for prompt in found] == [*SLUGS, "scratched", "any"]
+    assert (first.normal, first.abnormal) == ("a photo of a daisy flower", "a photo of some flower")
+    assert (scratched.normal, scratched.abnormal) == ("a photo of a daisy", "a photo of a scratched daisy")
+    assert (dirt.normal, dirt.abnormal) == ("a new daisy, a daisy", "dirt")
+
+
+def test_prompts_are_candidates_where_there_is_a_clip(clip: EnginesSettings) -> None:
+    """The ten without being named, and the station's own."""
+    station = _station(detectors=DetectorsSettings(prompts=OWN))
+    found = candidates_of(load_engines(station, clip), station)
+    prompts = [detector for detector in found.detectors if detector.kind == "prompt"]
+    assert [detector.name for detector in prompts] == [
+        f"{small_clip.NAME}/prompt_{slug}" for slug in (*SLUGS, "scratched", "any")
+    ]
+    assert found.problems == ()
+
+
+def test_without_tokenizers_the_ten_are_left_out(
+    clip: EnginesSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning says what is missing and how to get it; excluded, there is none."""
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    station = _station()
+    found = candidates_of(load_engines(station, clip), station)
+    assert not any(detector.kind == "prompt" for detector in found.detectors)
+    assert f"{small_clip.NAME}/pooled" in [detector.name for detector in found.detectors]
+    (problem,) = found.problems
+    assert "pip install tokenizers" in problem and "detectors.exclude" in problem
+    station = _station(detectors=DetectorsSettings(exclude=("*/prompt_*",)))
+    assert candidates_of(load_engines(station, clip), station).problems == ()
+
+
+@pytest.mark.parametrize("lacks", ["tokenizers", "text engine", "clip"])
+def test_an_own_prompt_that_cannot_be_used_is_a_wrong_setting(
+    clip: EnginesSettings, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    """Exit code 2 with what it needs and what was found wrong, whatever is missing; unless it is excluded."""
+    station = _station(detectors=DetectorsSettings(prompts=OWN))
+    if lacks == "tokenizers":
+        monkeypatch.setitem(sys.modules, "tokenizers", None)
+    elif lacks == "text engine":
+        (clip.folders[0] / "text" / "tokenizer.json").write_text("another")
+    else:
+        clip = ENGINES
+    engines = load_engines(station, clip)
+    with pytest.raises(ConfigurationError) as error:
+        candidates_of(engines, station)
+    first, *rest = error.value.problems
+    assert first.startswith("detectors.prompts: scratched cannot be used.") and "clip" in first
+    assert len(rest) == (lacks != "clip") and all("tokenizer" in problem for problem in rest)
+    assert error.value.exit_code == 2
+    excluded = DetectorsSettings(prompts=OWN, exclude=("*/prompt_*",))
+    candidates_of(engines, _station(detectors=excluded))
 
 
 def test_parts_are_numbered_as_the_photos(images: Path, engines: Engines) -> None:

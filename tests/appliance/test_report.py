@@ -113,6 +113,24 @@ def test_the_decision_is_said_in_words(tmp_path: Path, decision: str, says: str)
     assert all(step in found.text for step in result["next_steps"])
 
 
+def test_a_prompts_texts_are_shown(tmp_path: Path) -> None:
+    """Of the chosen one in a sentence beside the decision, of all in a table; without prompts neither."""
+    result = sample_result()
+    texts = {"normal": "a photo of a <hazelnut>", "abnormal": "a photo of something"}
+    for row in result["candidates"][1:3]:
+        row.update(kind="prompt", texts=texts)
+    said = "whether it is more like “a photo of something” than like “a photo of a <hazelnut>”"
+    found = bare(tmp_path, result)
+    assert "Texts of the prompts (2)" in found.text and found.text.count("a photo of a <hazelnut>") == 2
+    assert said not in found.text
+    result["candidates"][0].update(kind="prompt", texts=texts)
+    jsonschema.validate(result, SCHEMA)
+    found = bare(tmp_path, result)
+    assert said in found.text and found.open == [] and found.text.count("a photo of a <hazelnut>") == 4
+    plain = bare(tmp_path, sample_result()).text
+    assert "Texts of the prompts" not in plain and "It asks of each photo" not in plain
+
+
 def test_a_certified_threshold_promises() -> None:
     """A certificate is worded as a bound on good parts rejected, with its confidence."""
     said = words.threshold(sample_result(decision="chosen")).replace("\u202f", " ")

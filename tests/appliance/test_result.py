@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 import appliance
 from appliance.agreement import Agreement
 from appliance.decision import CandidateResult, Decision, GeneratorScore
+from appliance.detectors.prompts import PromptDetector
 from appliance.generators import GENERATORS
 from appliance.intake import Intake, Refusal
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
+from appliance.prompt_texts import published_prompts
 from appliance.result import Outcome, result_of
 from appliance.run_folder import write_result
 from appliance.settings import EnginesSettings, default_settings
@@ -125,6 +128,44 @@ def test_candidates_come_by_rank_and_the_failed_last() -> None:
     assert {tuple(sorted(set(row) - {"leader_ahead"})) for row in rows} == {
         tuple(sorted(set(rows[0]) - {"leader_ahead"}))
     }
+
+
+def test_prompts_show_their_texts(tmp_path: Path) -> None:
+    """Those that failed too; the text engine that they came from is listed, one that served none is not."""
+    spec = SimpleNamespace(sha256="e" * 64, pack="full", gflop=1.0, space="x")
+    encoder = SimpleNamespace(name="clip", spec=spec, device="cpu", rung="cpu")
+    vectors = np.eye(2, dtype=np.float32)
+    prompts = [
+        PromptDetector(encoder, prompt, vectors, text_engine="a" * 64)  # type: ignore[arg-type]
+        for prompt in list(published_prompts("gear", None))[:2]
+    ]
+    manifest = SimpleNamespace(pack="full")
+    texts = tuple(
+        SimpleNamespace(
+            name=f"text-{letter}", sha256=letter * 64, device="cpu", rung="cpu", manifest=manifest
+        )
+        for letter in "ab"
+    )
+    plan, outcome = _plan(detectors=(*prompts, FakeDetector("second"))), _outcome()
+    plan = dataclasses.replace(plan, engines=dataclasses.replace(plan.engines, texts=texts))
+    names = (prompts[0].name, "second")
+    decision = dataclasses.replace(
+        outcome.decision, chosen=names[0], candidates=tuple(_candidate(n, i + 1) for i, n in enumerate(names))
+    )
+    outcome = dataclasses.replace(
+        outcome, decision=decision, failures={prompts[1].name: "could not score: no"}
+    )
+    result = result_of(plan, outcome, STAGES)
+    write_result(tmp_path, result)
+    jsonschema.validate(json.loads((tmp_path / "result.json").read_text("utf-8")), SCHEMA)
+    assert [row.get("texts") for row in result["candidates"]] == [
+        {"normal": "a photo of a gear", "abnormal": "a photo of something"},
+        None,
+        {"normal": "a cropped photo of a gear", "abnormal": "a cropped photo of something"},
+    ]
+    assert [row["kind"] for row in result["candidates"]] == ["prompt", "fake", "prompt"]
+    engines = [(row["name"], row["kind"], row["sha256"]) for row in result["software"]["engines"]]
+    assert engines[2:] == [("text-a", "text", "a" * 64)]
 
 
 def test_every_photo_has_its_role() -> None:

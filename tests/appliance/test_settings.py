@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from appliance.errors import ConfigurationError, UsageError
 from appliance.generators import GENERATORS, select
+from appliance.prompt_texts import SLUGS
 from appliance.setting_schema import documentation, with_examples
 from appliance.settings import (
     DOCUMENTED_FILE,
@@ -24,6 +25,7 @@ from appliance.settings import (
     EncoderSettings,
     GeneratorsSettings,
     IntakeSettings,
+    PromptSettings,
     Settings,
     StationSettings,
     check,
@@ -119,6 +121,49 @@ WRONG = [
         "4:12",
         "detectors.encoders[1].name",
         "a is the name of an earlier encoder",
+    ),
+    (
+        "detectors:\n  prompts:\n  - {name: a, normal: x, abnormal: y}\n"
+        "  - {name: a, normal: y, abnormal: x}\n",
+        "4:12",
+        "detectors.prompts[1].name",
+        "a is the name of an earlier prompt",
+    ),
+    (
+        "detectors: {prompts: [{name: dark, normal: x, abnormal: y}]}\n",
+        "1:30",
+        "detectors.prompts[0].name",
+        "dark is one of the ten built-in prompts, photo, cropped, dark,",
+    ),
+    (
+        "detectors: {prompts: [{name: Deep scratch, normal: x, abnormal: y}]}\n",
+        "1:30",
+        "detectors.prompts[0].name",
+        "Deep scratch is not allowed: small letters, digits, '_' and '-', the first",
+    ),
+    (
+        "detectors: {prompts: [{name: a, normal: x, abnormal: x}]}\n",
+        "1:54",
+        "detectors.prompts[0].abnormal",
+        "x is also the normal text",
+    ),
+    (
+        'detectors: {prompts: [{name: a, normal: "a {part}", abnormal: x}]}\n',
+        "1:41",
+        "detectors.prompts[0].normal",
+        '"a {part}" is not allowed: text of 1 to 200 letters, in which {} stands for part_name and no other',
+    ),
+    (
+        "detectors: {prompts: [{name: a, normal: x}]}\n",
+        "1:23",
+        "detectors.prompts[0].abnormal",
+        "missing: text of 1 to 200 letters",
+    ),
+    (
+        "detectors: {prompts: [{name: a, normal: x, abnormal: no}]}\n",
+        "1:54",
+        "detectors.prompts[0].abnormal",
+        "to YAML no is false: put it in quotes",
     ),
     (
         "detectors: {encoders: [{name: a, path: x, std: [1, 0, 1]}]}\n",
@@ -440,6 +485,10 @@ def test_the_examples_of_the_documented_file_are_settings(tmp_path: Path) -> Non
     settings = load(write(tmp_path, with_examples(DOCUMENTED_FILE.read_text(encoding="utf-8"))))
     (encoder,) = settings.detectors.encoders
     assert encoder == EncoderSettings(name="mobilenet_v2", path=tmp_path / "models/mobilenet_v2.onnx")
+    (prompt,) = settings.detectors.prompts
+    assert prompt == PromptSettings(
+        name="scratched", normal="a photo of a flawless {}", abnormal="a photo of a scratched {}"
+    )
     assert settings.station("gear-top").part_name == "gear"
 
 
@@ -488,6 +537,10 @@ def test_the_schema_describes_every_key() -> None:
 # Writing.
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+slugs = st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,10}\Z").filter(lambda slug: slug not in SLUGS)
+prompt_texts = st.lists(texts.filter(lambda text: not set("{}") & set(text)), min_size=1, max_size=3).map(
+    "{}".join
+)
 names = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,10}\Z")
 paths = texts.filter(lambda text: text.strip() and "\0" not in text).map(lambda text: Path("/srv") / text)
 
@@ -506,7 +559,8 @@ def _stations(draw: st.DrawFn) -> dict[str, Any]:
             minimum=minimum, maximum=minimum + 5, ignore=tuple(draw(st.lists(texts, max_size=2)))
         ),
         "detectors": {
-            "encoders": [{"name": draw(texts), "path": draw(paths), "mean": [draw(st.floats(-9, 9))] * 3}]
+            "encoders": [{"name": draw(texts), "path": draw(paths), "mean": [draw(st.floats(-9, 9))] * 3}],
+            "prompts": [{"name": draw(slugs), "normal": "a {}", "abnormal": draw(prompt_texts)}],
         },
         "decision": {"margin": draw(st.floats(0, 0.5)), "fallback": draw(st.none() | texts)},
         "threshold": {"max_false_reject_rate": draw(rate)},

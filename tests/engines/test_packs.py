@@ -22,6 +22,7 @@ from engines import packs
 from engines.errors import EngineError
 from engines.manifest import FILE_NAME, engine_hash, load_manifest
 from engines.packs import Installed, find_encoder_folder, load_installed
+from tests import small_clip
 
 
 def _load(*folders: Path) -> Installed:
@@ -74,6 +75,44 @@ def test_of_two_encoders_with_one_name_the_first_serves(small_pack: Path, tmp_pa
     change_manifest(more, gflop=123.0, pack="full")
     (encoder,) = _load(more).encoders
     assert (encoder.spec.gflop, encoder.spec.pack) == (123.0, "full")
+
+
+def test_text_engines_add_up(small_pack: Path, tmp_path: Path) -> None:
+    """A folder of CLIPs, or one CLIP's own, brings its text engine, and the space of its image engine."""
+    more = tmp_path / "more"
+    small_clip.save_clip(more / "clip")
+    for folder in (more, more / "clip"):
+        installed = _load(folder)
+        (text,) = installed.texts
+        assert (text.name, text.space) == (f"{small_clip.NAME}-text", small_clip.SPACE)
+        spaces = {encoder.name: encoder.spec.space for encoder in installed.encoders}
+        assert spaces == {small_clip.NAME: small_clip.SPACE, load_manifest(SMALLEST).name: ""}
+    assert _load().texts == ()
+
+
+def test_of_two_text_engines_with_one_name_the_first_serves(small_pack: Path, tmp_path: Path) -> None:
+    """As with encoders; engines of two names are both there."""
+    for name in ("a", "b"):
+        small_clip.save_text_engine(tmp_path / name)
+    change_manifest(tmp_path / "b", gflop=7.0)
+    (text,) = _load(tmp_path / "b", tmp_path / "a").texts
+    assert text.manifest.gflop == 7.0
+    change_manifest(tmp_path / "b", name="second")
+    assert [text.name for text in _load(tmp_path).texts] == [f"{small_clip.NAME}-text", "second"]
+
+
+@pytest.mark.parametrize("damage", ["tokenizer", "golden"])
+def test_a_broken_text_engine_is_left_out(small_pack: Path, tmp_path: Path, damage: str) -> None:
+    """Its image engine serves all the same; on the CPU too the golden outputs decide."""
+    folder = small_clip.save_clip(tmp_path / "clip") / "text"
+    if damage == "tokenizer":
+        (folder / "tokenizer.json").write_text("another")
+    else:
+        change_golden(folder, "text/out/embedding", np.zeros(small_clip.WIDTH, np.float32))
+    installed = _load(tmp_path)
+    assert installed.texts == () and small_clip.NAME in _names(installed)
+    (problem,) = installed.problems
+    assert problem.startswith("engine left out: ") and str(folder) in problem
 
 
 def test_an_exported_unet_takes_the_place_of_the_embedded_one(small_pack: Path, tmp_path: Path) -> None:
