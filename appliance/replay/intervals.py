@@ -25,6 +25,9 @@ def interval(rows: Floats, halvings: int, *, confidence: float) -> Interval:
     The resampled draws give the interval's width and shape, not its place: resampled photos know less than
     the photos they were drawn from, so what was best on one resampled half is found less often, and such
     figures lie lower throughout. They are moved so that their mean is the figure.
+
+    Each resampled draw is of one halving, the figure of many: where halvings differ much, as for regret, the
+    interval is wider than it had to be.
     """
     value, resampled = float(rows[:halvings].mean()), rows[halvings:]
     tail = (1 - confidence) / 2

@@ -83,7 +83,7 @@ def test_every_photo_is_drawn_alike():
 
 
 def test_draws_depend_on_key_name_and_number_alone():
-    """Other sets, another role and more draws leave the draws of a set alone; another key or name does not."""
+    """Other sets, another role and more draws change none of a set.s draws; another key or name does."""
     few = halves_of({"good": 6, "bad": 9}, good="good", key="set", halvings=4, draws=10)
     many = halves_of({"new": 3, "bad": 9, "good": 6}, good="bad", key="set", halvings=7, draws=25)
     for name in ("good", "bad"):
