@@ -153,7 +153,7 @@ def largest_k(n: int, rate: float, confidence: float) -> int:
     )
     below = 0.0  # P(Binomial(n, rate) <= k)
     for k in range(n):
-        below += _binomial(n, k, rate)
+        below += binomial(n, k, rate)
         if below > 1 - confidence + 1e-12:  # 1e-12: rounding of the sum, far below any confidence of interest
             return k
     return n
@@ -179,7 +179,7 @@ def supported_rate(n: int, confidence: float, *, removed_count: int = 0) -> floa
     return high
 
 
-def _binomial(n: int, k: int, rate: float) -> float:
+def binomial(n: int, k: int, rate: float) -> float:
     """P(Binomial(n, rate) = k), through logarithms: n choose k overflows a float from n = 1030 on."""
     ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return math.exp(ways + k * math.log(rate) + (n - k) * math.log1p(-rate))
