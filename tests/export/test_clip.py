@@ -24,24 +24,13 @@ from export.clip_model import build_clip, own_model, published_model  # noqa: E4
 from export.errors import ExportError, UsageError  # noqa: E402
 from export.graphs import run_onnx, run_torch  # noqa: E402
 from export.text_engine import GRAPH_FILE, INPUT, PROMPTS  # noqa: E402
+from tests.export.tiny_clip import TINY, export_clip, write_config  # noqa: E402
 from tests.export.verdicts import accept  # noqa: E402
 
-TINY: Mapping[str, Any] = {
-    "embed_dim": 24,
-    "quick_gelu": True,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 4, "head_width": 16},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
-}
 TINY_RESNET = {**TINY, "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8}}
 TINY_CUSTOM = {**TINY, "custom_text": True}
 MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)  # OpenAI's
 STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)
-
-
-def _config(tmp_path: Path, config: Mapping[str, Any] = TINY) -> Path:
-    path = tmp_path / "tiny.json"
-    path.write_text(json.dumps(config))
-    return path
 
 
 def _network(config: Mapping[str, Any] = TINY) -> Any:
@@ -50,16 +39,13 @@ def _network(config: Mapping[str, Any] = TINY) -> Any:
 
 def _exported(folder: Path) -> Any:
     """The network behind `engines`."""
-    return load_clip(own_model(_config(folder), "tiny"), checkpoint=None, seed=1).network
+    return load_clip(own_model(write_config(folder), "tiny"), checkpoint=None, seed=1).network
 
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny CLIP with random weights, made by the command."""
-    folder = tmp_path_factory.mktemp("clip")
-    made = ["--random-weights", "--seed", "1", "--out", str(folder / "out")]
-    assert cli.main(["clip", "--model-config", str(_config(folder)), *made]) == 0
-    return folder / "out"
+    return export_clip(tmp_path_factory.mktemp("clip"))
 
 
 def test_both_engines_stand_up_to_their_golden_outputs(engines: Path) -> None:
@@ -79,7 +65,7 @@ def test_both_engines_name_one_space(engines: Path) -> None:
     assert image.source_sha256 == text.source_sha256
     assert (text.kind, list(text.graphs), text.image_size) == ("text", ["text"], 0)
     assert text.outputs[OUTPUT] == image.outputs["embedding"] == (24,)
-    other = load_clip(own_model(_config(engines.parent), "tiny"), checkpoint=None, seed=2)
+    other = load_clip(own_model(write_config(engines.parent), "tiny"), checkpoint=None, seed=2)
     assert other.space != image.space
 
 
@@ -128,7 +114,7 @@ def test_tokenizer_lies_beside_the_text_engine(engines: Path) -> None:
 
 def test_fp16_keeps_the_embeddings(engines: Path, tmp_path: Path) -> None:
     """With fp16 arithmetic files shrink, inputs and outputs keep their types, embeddings their directions."""
-    clip = load_clip(own_model(_config(tmp_path), "tiny"), checkpoint=None, seed=1)
+    clip = load_clip(own_model(write_config(tmp_path), "tiny"), checkpoint=None, seed=1)
     save_clip(clip, tmp_path / "half", precision="fp16", layers=())
     accept(tmp_path / "half" / "text")
     exact, half = (
@@ -188,7 +174,7 @@ def test_checkpoints_of_every_form_are_read(form: str, config: Mapping[str, Any]
     write, file = WRITERS[form]
     saved = _network(config)
     path = write(saved.state_dict(), tmp_path / file)
-    clip = load_clip(own_model(_config(tmp_path, config), "tiny"), checkpoint=path, seed=0)
+    clip = load_clip(own_model(write_config(tmp_path, config), "tiny"), checkpoint=path, seed=0)
     expected = saved.half().float() if form == "archive" else saved
     tokens = torch.randint(1, 49000, (2, 77), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -199,7 +185,7 @@ def test_checkpoints_of_every_form_are_read(form: str, config: Mapping[str, Any]
 def test_old_weights_fit_a_custom_text_tower(tmp_path: Path) -> None:
     """Weights that name the text tower's parts at the top, as OpenAI's do, serve models with `text.` too."""
     path = _as_safetensors(_network(TINY).state_dict(), tmp_path / "w.safetensors")
-    clip = load_clip(own_model(_config(tmp_path, TINY_CUSTOM), "tiny"), checkpoint=path, seed=0)
+    clip = load_clip(own_model(write_config(tmp_path, TINY_CUSTOM), "tiny"), checkpoint=path, seed=0)
     assert torch.equal(clip.network.text.token_embedding.weight, _network(TINY).token_embedding.weight)
 
 
@@ -211,7 +197,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     del state["ln_final.bias"]
     path = _as_safetensors(state, tmp_path / "w.safetensors")
     with pytest.raises(ExportError) as refused:
-        load_clip(own_model(_config(tmp_path), "tiny"), checkpoint=path, seed=0)
+        load_clip(own_model(write_config(tmp_path), "tiny"), checkpoint=path, seed=0)
     for part in ("strange", "text_projection", "[16, 25]", "[16, 24]", "ln_final.bias", "--model-config"):
         assert part in str(refused.value)
 
@@ -232,7 +218,7 @@ def test_recipe_builds_the_network_again(folder: str, engines: Path) -> None:
 def test_recipe_of_a_checkpoint_needs_it(tmp_path: Path) -> None:
     """A recipe of published weights gives the network only with their file."""
     path = _as_safetensors(_network().state_dict(), tmp_path / "w.safetensors")
-    clip = load_clip(own_model(_config(tmp_path), "tiny"), checkpoint=path, seed=0)
+    clip = load_clip(own_model(write_config(tmp_path), "tiny"), checkpoint=path, seed=0)
     recipe = json.loads(json.dumps(clip.recipe("text")))
     with pytest.raises(UsageError, match="--checkpoint"):
         rebuild(recipe, None)
@@ -338,7 +324,7 @@ def test_an_archive_is_openais(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_random_branches_are_not_silent(tmp_path: Path) -> None:
     """With random weights each block of a ResNet tells in the embedding: parity sees one that is lost."""
-    clip = load_clip(own_model(_config(tmp_path, TINY_RESNET), "tiny"), checkpoint=None, seed=0)
+    clip = load_clip(own_model(write_config(tmp_path, TINY_RESNET), "tiny"), checkpoint=None, seed=0)
     visual = clip.network.visual
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
