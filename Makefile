@@ -28,7 +28,7 @@ env-export: $(EXPORT_STAMP)
 $(BOX_STAMP): pyproject.toml constraints/box.txt
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BOX) -m pip install --quiet --disable-pip-version-check -c constraints/box.txt -e ".[$(EXTRA),dev]"
+	$(BOX) -m pip install --quiet --disable-pip-version-check -c constraints/box.txt -e ".[$(EXTRA),prompts,dev]"
 	touch $@
 
 $(EXPORT_STAMP): pyproject.toml constraints/export.txt

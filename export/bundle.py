@@ -62,7 +62,7 @@ def contents(folders: Sequence[Path], wheels: Path | None) -> Contents:
     wheel_files = _wheels(wheels)
     extra, python = _extra(wheel_files), _python(wheel_files)
     sources: dict[str, Source] = {
-        INSTALL: install_text(list(manifests), extra=extra, python=python),
+        INSTALL: install_text(list(manifests), extra=_with_prompts(extra, wheel_files), python=python),
         LICENCES: licences_text(manifests),
         **{f"{WHEELS}/{file.name}": file for file in wheel_files},
     }
@@ -166,6 +166,11 @@ def _extra(wheels: Sequence[Path]) -> str:
             "--wheels: holds the CPU's and the GPU's build of ONNX Runtime. Give one of the two folders."
         )
     return "".join(found)
+
+
+def _with_prompts(extra: str, wheels: Sequence[Path]) -> str:
+    """The extras to install: a folder of an earlier release lacks what text prompts need."""
+    return f"{extra},prompts" if any(path.name.startswith("tokenizers-") for path in wheels) else extra
 
 
 def _python(wheels: Sequence[Path]) -> str:

@@ -15,6 +15,7 @@ from export.steps import say, step
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = (".*", "build", "dist", "tests", "benchmarks", "docs", "__pycache__", "*.egg-info")
+PROMPTS = "prompts"  # the extra that a box with a CLIP needs
 CONSTRAINTS = Path("constraints") / "box.txt"
 
 
@@ -33,12 +34,12 @@ def download_wheels(extra: str, out: Path, *, root: Path = ROOT) -> None:
         with step("building the wheel of goodparts"):
             _build(root, fresh)
         (own,) = fresh.glob("goodparts-*.whl")
-        say(f"downloading what goodparts[{extra}] needs")
+        say(f"downloading what goodparts[{extra},{PROMPTS}] needs")
         # Not `pip download`: some packages are published as source, and the box has nothing to build with.
-        _pip("wheel", "--wheel-dir", str(fresh), "-c", str(root / CONSTRAINTS), f"{own}[{extra}]")
+        _pip("wheel", "--wheel-dir", str(fresh), "-c", str(root / CONSTRAINTS), f"{own}[{extra},{PROMPTS}]")
     python = ".".join(platform.python_version_tuple()[:2])
     kind = f"Python {python} on {platform.machine()}"
-    say(f"{out}: {len(list(out.glob('*.whl')))} wheels of goodparts[{extra}] for {kind}")
+    say(f"{out}: {len(list(out.glob('*.whl')))} wheels of goodparts[{extra},{PROMPTS}] for {kind}")
 
 
 def _build(root: Path, out: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.bundle_import import import_bundle
 from appliance.progress import Silent
-from engines.bundle import LIST, from_json
+from engines.bundle import INSTALL, LIST, from_json
 from engines.errors import EngineError
 from engines.manifest import load_manifest, save_manifest
 from engines.packs import EMBEDDED
@@ -61,6 +61,16 @@ def test_a_bundle_holds_engines_plans_wheels_and_texts(tmp_path: Path) -> None:
     assert not any(".export.json" in name for name in names)
     assert (bundle.extra, bundle.python) == ("cpu", "3.11")
     assert [path.name for path in out.parent.iterdir()] == ["b.tar"]
+
+
+@pytest.mark.parametrize("with_texts", [True, False])
+def test_the_steps_install_what_prompts_need(tmp_path: Path, with_texts: bool) -> None:
+    """Where its package is among the wheels, which of an earlier release it is not."""
+    names = ["goodparts-0.1-py3-none-any.whl", "onnxruntime-1.32.0-cp311-cp311-linux.whl"]
+    names += ["tokenizers-0.23.3-cp310-abi3-linux.whl"] * with_texts
+    text = contents([_engines(tmp_path)], _wheels(tmp_path, *names)).sources[INSTALL]
+    assert isinstance(text, bytes)
+    assert (b'"goodparts[cpu,prompts]"' in text, b'"goodparts[cpu]"' in text) == (with_texts, not with_texts)
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:

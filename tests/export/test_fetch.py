@@ -243,7 +243,7 @@ def test_wheels_are_built_from_a_clean_copy(tmp_path: Path, monkeypatch: pytest.
         (root / name).touch()
     monkeypatch.setattr(wheels, "_pip", pip)
     wheels.download_wheels("gpu", tmp_path / "wheels-gpu", root=root)
-    assert calls[1][-1].endswith("goodparts-1-py3-none-any.whl[gpu]")
+    assert calls[1][-1].endswith("goodparts-1-py3-none-any.whl[gpu,prompts]")
     assert str(root / "constraints" / "box.txt") in calls[1]
     assert len(list((tmp_path / "wheels-gpu").iterdir())) == 2
 
