@@ -35,6 +35,17 @@ def rank_agreement(synthetic: Floats, true: Floats, *, top: int = TOP) -> RankAg
     )
 
 
+def mean_by_source(
+    units: Sequence[Mapping[str, Mapping[str, RankAgreement]]],
+) -> dict[str, dict[str, RankAgreement]]:
+    """Means over units of what `by_source` says of each; all units have the same sources and variants."""
+    assert all(unit.keys() == units[0].keys() for unit in units), "units of different sources of anomalies"
+    return {
+        source: {variant: mean_agreement([unit[source][variant] for unit in units]) for variant in of_source}
+        for source, of_source in units[0].items()
+    }
+
+
 def mean_agreement(units: Sequence[RankAgreement]) -> RankAgreement:
     """Mean over units; those whose correlation is not defined are left out of its mean."""
     assert units, "a mean needs units"

@@ -14,6 +14,7 @@ from appliance.replay.rank_agreement import (
     best_in_top,
     by_source,
     mean_agreement,
+    mean_by_source,
     rank_agreement,
     spearman,
 )
@@ -72,3 +73,7 @@ def test_each_source_is_compared_with_each_variant():
     found = by_source(synthetic, true)
     assert found["poisson"]["closest"] == rank_agreement(synthetic["poisson"], true["closest"])
     assert found["scars"]["average"] == rank_agreement(synthetic["scars"], true["average"])
+    other = by_source({"scars": synthetic["poisson"], "poisson": synthetic["scars"]}, true)
+    mean = mean_by_source([found, other])
+    assert mean["scars"]["closest"] == mean_agreement([found["scars"]["closest"], other["scars"]["closest"]])
+    assert mean["scars"]["closest"].spearman == pytest.approx(mean["poisson"]["closest"].spearman)

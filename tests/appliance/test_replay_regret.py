@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import GoodpartsError
@@ -109,6 +110,7 @@ def test_labels_on_half_have_no_regret_but_in_sample():
         assert labels.regret_in_sample.value > 0
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.permutations(range(4)))
 def test_the_order_of_candidates_does_not_matter(drawn, order):
     """All figures stay when candidates come in another order, ties included."""
@@ -207,6 +209,24 @@ def test_seeds_widen_an_interval():
     assert chosen.value == pytest.approx(levels.mean())
     expected = levels.std(ddof=1) / np.sqrt(5)
     assert (chosen.high - chosen.low) / 2 == pytest.approx(expected, rel=0.15)
+
+
+def test_the_two_regrets_bracket_the_true_one():
+    """Over drawn test sets the mean cross-fitted regret lies below the true one, that in sample above."""
+    true = np.array([0.7, 0.72, 0.75, 0.78, 0.8, 0.8])
+    shifts = np.array([NormalDist().inv_cdf(auroc) for auroc in true]) * 2**0.5
+    names, rng, found = [f"c{i}" for i in range(6)], np.random.default_rng(0), []
+    for _ in range(150):
+        good, bad = rng.normal(0, 1, (6, 20)), rng.normal(shifts[:, None], 1, (6, 20))
+        halves = halves_of({"good": 20, "bad": 20}, good="good", key="drawn", draws=2)
+        one = unit(picks={"chosen": "c2"}, splits=split_aurocs(good, {"bad": bad}, halves))
+        report = regrets([one], names=names, ensembles=(), halvings=20, draws=2).report()
+        mean = report.variants["average"].strategies["chosen"].mean
+        found.append([mean.regret.value, mean.regret_in_sample.value])
+    below, above = np.mean(found, axis=0)
+    error = np.std(found, axis=0).max() / 150**0.5
+    assert below < true.max() - true[2] - 2 * error
+    assert above > true.max() - true[2] + 2 * error
 
 
 def test_intervals_cover_the_regret_that_was_to_be_expected():
