@@ -23,9 +23,7 @@ from appliance.replay.layouts.tree import PhotoTree, by_folder, shown, subfolder
 from appliance.replay.task import Dataset, PhotoSet
 
 LAYOUT = "classes"
-SEED = (
-    0  # of the split, which belongs to the data set: other seeds of a replay must not change what it judges
-)
+SEED = 0  # of the split, which belongs to the data set: the seeds of a replay must not change it
 FEWEST = 2 * FEWEST_PARTS - 1  # an odd photo is one more to choose from
 ADVICE = f"Add photos until each class has at least {FEWEST}, or take the class's folder away."
 
