@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ from engines.encoder import Encoder
 from engines.runner import Arrays
 
 Pixels = npt.NDArray[np.uint8]
+# An encoder's outputs for the pictures in these places; the function draws their views [N, H, W, 3].
+Infer = Callable[[Encoder, Sequence[int], Callable[[], Pixels]], Arrays]
 V = TypeVar("V")
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
@@ -28,6 +30,31 @@ OUTPUT_BYTES = 512 << 20
 DERIVED_BYTES = 256 << 20
 PASS = 8  # pictures that go through an encoder together: what a GPU takes at once
 RECENT = 4  # passes of an encoder that stay where none fits: as many candidates of one go side by side
+
+
+def infer_anew(encoder: Encoder, places: Sequence[int], views: Callable[[], Pixels]) -> Arrays:  # noqa: ARG001
+    """What the encoder says of the views, whatever places they have."""
+    return encoder.infer(views())
+
+
+class Chosen(Sequence[Pixels]):
+    """Some of the pictures, each looked up when it is asked for: they may be files that are read then."""
+
+    def __init__(self, pixels: Sequence[Pixels], rows: npt.NDArray[np.int64]) -> None:
+        self._pixels = pixels
+        self._rows: list[int] = rows.tolist()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Pixels: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pixels]: ...
+    def __getitem__(self, index: int | slice) -> Pixels | Sequence[Pixels]:
+        if isinstance(index, slice):
+            return [self._pixels[row] for row in self._rows[index]]
+        return self._pixels[self._rows[index]]
 
 
 class Store(Generic[V]):
@@ -90,16 +117,19 @@ class Pictures:
         aspect: float,
         output_bytes: int = OUTPUT_BYTES,
         derived_bytes: int = DERIVED_BYTES,
+        infer: Infer = infer_anew,
     ) -> None:
-        """output_bytes: of encoders' outputs kept for this batch and all taken from it together;
-        derived_bytes: of what detectors compute from pictures or outputs, kept for this batch alone.
-        Beyond both, each encoder's last passes and each computation's last results are kept."""
+        """infer: asked for an encoder's outputs that no store has, a pass at a time. output_bytes: of
+        encoders' outputs kept for this batch and all taken from it together; derived_bytes: of what detectors
+        compute from pictures or outputs, kept for this batch alone. Beyond both, each encoder's last passes
+        and each computation's last results are kept."""
         self.pixels = pixels
         self.aspect = aspect
         self._origin = pixels  # of the batch that all were taken from, and the places in it
         self._rows = np.arange(len(pixels))
         self._outputs: Store[Arrays] = Store(output_bytes)
         self._derived: Store[npt.NDArray[Any]] = Store(derived_bytes)
+        self._infer = infer
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -133,11 +163,10 @@ class Pictures:
     def take(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Pictures:
         """Some of the pictures. Encoders' outputs are shared both ways, whoever computes them."""
         rows = np.asarray(index, dtype=np.int64)
-        taken = Pictures(
-            [self.pixels[i] for i in rows], aspect=self.aspect, derived_bytes=self._derived.limit_bytes
-        )
+        pixels = Chosen(self.pixels, rows)
+        taken = Pictures(pixels, aspect=self.aspect, derived_bytes=self._derived.limit_bytes)
         taken._origin, taken._rows = self._origin, self._rows[rows]
-        taken._outputs = self._outputs
+        taken._outputs, taken._infer = self._outputs, self._infer
         return taken
 
     def _encode(self, encoder: Encoder, place: int) -> Arrays:
@@ -147,13 +176,17 @@ class Pictures:
         picture's outputs may depend on what passes with it.
         """
         start = place // PASS * PASS
+        places = range(start, min(start + PASS, len(self._origin)))
         height, width = encoder.view_size(self.aspect)
-        together = [resize(pixels, height, width) for pixels in self._origin[start : start + PASS]]
-        values = encoder.infer(np.stack(together))
+
+        def views() -> Pixels:
+            return np.stack([resize(self._origin[i], height, width) for i in places])
+
+        values = self._infer(encoder, places, views)
         # Copies: a view would keep all of the pass alive.
         found = {
-            start + order: {name: value[order].copy() for name, value in values.items()}
-            for order in range(len(together))
+            own: {name: value[order].copy() for name, value in values.items()}
+            for order, own in enumerate(places)
         }
         self._outputs.keep(encoder.spec.sha256, found, _bytes)
         return found[place]

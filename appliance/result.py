@@ -144,7 +144,7 @@ def _software(plan: Plan) -> dict[str, Any]:
     engines = plan.engines
     return {
         "version": __version__,
-        "engines": [*_engine_rows(engines), *_text_rows(plan)],
+        "engines": [*engine_rows(engines), *_text_rows(plan)],
         "device": engines.device,
         "rung": engines.rung,
         "device_asked": engines.settings.device,
@@ -156,7 +156,7 @@ def _software(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _engine_rows(engines: Engines) -> list[dict[str, Any]]:
+def engine_rows(engines: Engines) -> list[dict[str, Any]]:
     unet = engines.unet
     rows = [
         {

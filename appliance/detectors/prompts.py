@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 KIND = "prompt"
-REMEDY = 'Or leave prompts out: detectors.exclude: ["*/prompt_*"].'
+REMEDY = 'To leave them out for good: detectors.exclude: ["*/prompt_*"].'
 
 
 class Prompts(NamedTuple):

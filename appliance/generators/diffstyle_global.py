@@ -7,7 +7,7 @@ arXiv 2310.10461, Sec. 3.1 and 3.2.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class DiffStyleGlobal:
     """The style photo's noise, regenerated with the content photo's h; whole photos, at the UNet's size.
 
     Inversions are kept by the photo's sha256 for as long as the object lives: a photo that appears in several
-    folds is inverted once.
+    folds is inverted once. `inverted` and `regenerated` may be replaced by mappings that keep them longer.
     """
 
     name = "diffstyle_global"
@@ -64,8 +64,9 @@ class DiffStyleGlobal:
         self._t_edit = t_edit
         self._interpolation: Interpolation = interpolation
         self._fixed_point = fixed_point
-        self._inverted: dict[str, tuple[Floats, Floats]] = {}  # sha256 -> x_T [3, s, s], h [S, C, h, w]
-        self._regenerated: dict[str, Floats] = {}  # sha256 -> levels [s, s, 3]
+        # sha256 -> x_T [3, s, s], h [S, C, h, w]
+        self.inverted: MutableMapping[str, tuple[Floats, ...]] = {}
+        self.regenerated: MutableMapping[str, tuple[Floats, ...]] = {}  # sha256 -> levels [s, s, 3]
 
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
@@ -83,7 +84,7 @@ class DiffStyleGlobal:
         self._invert(photos[i] for i in sorted({i for pair in pairs for i in pair}))
         self._regenerate([photos[i] for i in seen])
         for i in seen:
-            pixels = _enlarged(self._regenerated[photos[i].sha256], photos[i])
+            pixels = _enlarged(self.regenerated[photos[i].sha256][0], photos[i])
             yield Synthetic(pixels=pixels, strength=0.0, parents=(i,))
         for rows in batches(range(len(pairs))):
             chunk = [pairs[k] for k in rows]
@@ -92,25 +93,25 @@ class DiffStyleGlobal:
                 yield Synthetic(pixels=pixels, strength=self._gamma, parents=(style, content))
 
     def _invert(self, photos: Iterable[Photo]) -> None:
-        missing = list({p.sha256: p for p in photos if p.sha256 not in self._inverted}.values())
+        missing = list({p.sha256: p for p in photos if p.sha256 not in self.inverted}.values())
         for rows in batches(range(len(missing))):
             chunk = [missing[k] for k in rows]
             images = to_model([photo.pixels for photo in chunk], self._unet.size_px)
             inversion = invert(self._unet, self._schedule, images, fixed_point=self._fixed_point)
             for photo, x_T, h in zip(chunk, inversion.x_T, inversion.h, strict=True):
-                self._inverted[photo.sha256] = x_T, h
+                self.inverted[photo.sha256] = x_T, h
 
     def _regenerate(self, photos: Iterable[Photo]) -> None:
-        missing = list(dict.fromkeys(p.sha256 for p in photos if p.sha256 not in self._regenerated))
+        missing = list(dict.fromkeys(p.sha256 for p in photos if p.sha256 not in self.regenerated))
         for rows in batches(range(len(missing))):
             chunk = [missing[k] for k in rows]
-            x_T = np.stack([self._inverted[key][0] for key in chunk])
+            x_T = np.stack([self.inverted[key][0] for key in chunk])
             levels = from_model(regenerate(self._unet, self._schedule, x_T))
-            self._regenerated.update(zip(chunk, levels, strict=True))
+            self.regenerated.update(zip(chunk, ((one,) for one in levels), strict=True))
 
     def _injected(self, photos: Sequence[Photo], pairs: Sequence[tuple[int, int]]) -> Floats:
-        x_T = np.stack([self._inverted[photos[style].sha256][0] for style, _ in pairs])
-        h_content = [self._inverted[photos[content].sha256][1] for _, content in pairs]
+        x_T = np.stack([self.inverted[photos[style].sha256][0] for style, _ in pairs])
+        h_content = [self.inverted[photos[content].sha256][1] for _, content in pairs]
         gamma = np.full((len(pairs), 1, *self._unet.h_shape[1:]), self._gamma, dtype=np.float32)
         images = inject(
             self._unet,

@@ -34,6 +34,7 @@ class Dataset:
     root: Path
     layout: str
     tasks: tuple[Task, ...]  # in the order of their names
+    one_vs_rest: bool = False  # out-classes are the other tasks' good photos, not kinds of defects
     part_noun: str | None = None  # what its names are kinds of: "bird", "flower"
     # Styles and contents of the paper's protocol (Sec. 4.1): 10 and 10, for Flowers-102 5 and 5.
     styles: int = 10

@@ -68,6 +68,7 @@ def read(tree: PhotoTree, wanted: Sequence[str]) -> Dataset:
     return Dataset(
         root=tree.root,
         layout=LAYOUT,
+        one_vs_rest=True,
         tasks=tasks,
         part_noun="bird",
         refused=refused_of(tree, listed),

@@ -52,6 +52,7 @@ def read(tree: PhotoTree, wanted: Sequence[str]) -> Dataset:
     return Dataset(
         root=tree.root,
         layout=LAYOUT,
+        one_vs_rest=True,
         tasks=one_vs_rest(tree, classes, wanted, layout=LAYOUT, advice=ADVICE),
         part_noun="flower",
         styles=HALF_OF_TRAINING,
