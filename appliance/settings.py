@@ -210,7 +210,7 @@ class DiffusionSettings(GeneratorSettings):
 
 class GlobalDiffusionSettings(DiffusionSettings):
     votes: bool = False
-    count: int = Field(default=100, ge=8, le=10_000)
+    count: int = Field(default=64, ge=8, le=10_000)
     gamma: Share = 0.7
 
 
