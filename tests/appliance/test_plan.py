@@ -301,6 +301,14 @@ def test_an_own_prompt_that_cannot_be_used_is_a_wrong_setting(
     candidates_of(engines, _station(detectors=excluded))
 
 
+def test_every_engine_says_why_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text encoders too: what a GPU would not run is never silent."""
+    unet, encoder, text = (SimpleNamespace(fallen=(said,)) for said in ("unet", "encoder", "text"))
+    found = SimpleNamespace(unet=unet, encoders=(encoder,), texts=(text,), problems=())
+    monkeypatch.setattr(plan_module, "load_installed", lambda *arguments, **options: found)
+    assert load_engines(_station(), ENGINES).fallen == ("unet", "encoder", "text")
+
+
 def test_parts_are_numbered_as_the_photos(images: Path, engines: Engines) -> None:
     """A row each, in the photos' order."""
     plan = _plan(images, _station())
