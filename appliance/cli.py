@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from appliance import __version__
+from appliance.replay.command import add_to as add_replay
 
 if TYPE_CHECKING:
     from appliance.settings import Settings, StationSettings
@@ -296,6 +297,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
     score.add_argument("--heatmaps", type=_path, metavar="DIR", help="write a heat map of each photo there")
     score.set_defaults(command=_score)
+
+    add_replay(commands)
 
     init = commands.add_parser("init", help="write a small settings file, by asking or from the options")
     init.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ def variant_figures(
         level = of[strategy]
         rows = (level, of[LABELS_ON_HALF] - level, of[BEST_IN_SAMPLE] - level)
         auroc, regret, in_sample = (interval(row, halvings, confidence=confidence) for row in rows)
-        return Figures(auroc=auroc, regret=regret, regret_in_sample=in_sample)
+        return Figures(auroc=_bounded(auroc), regret=regret, regret_in_sample=in_sample)
 
     def strategy_figures(strategy: str) -> StrategyFigures:
         by_task = {name: figures(strategy, of) for name, of in levels.items()}
@@ -153,6 +153,11 @@ def variant_figures(
         by_outcome=_by_outcome(tasks, variant, halvings, confidence),
         best_fixed=[singles[column] for column in best_fixed],
     )
+
+
+def _bounded(auroc: Interval) -> Interval:
+    """Moving the draws to the figure may carry an end beyond what an AUROC can be."""
+    return replace(auroc, low=max(auroc.low, 0.0), high=min(auroc.high, 1.0))
 
 
 def _best_fixed(sums: Mapping[str, VariantSums], halvings: int) -> tuple[dict[str, Floats], list[int]]:
