@@ -499,6 +499,11 @@ def test_the_documented_file_knows_no_other_settings() -> None:
     assert {path[1:] for path in SAID if len(path) > 1 and path[0] == "stations"} <= known | {("name",)}
 
 
+def test_the_names_of_built_in_prompts_are_documented() -> None:
+    """None of them may be an own prompt's: the file lists them."""
+    assert ", ".join(SLUGS) in SAID["detectors", "prompts", "name"]
+
+
 # The schema.
 
 
