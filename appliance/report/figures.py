@@ -75,7 +75,7 @@ def whisker(candidate: Mapping[str, Any], axis: Axis, *, chosen: bool) -> Markup
     """Dot at the AUROC, line over its interval, a dashed line at chance. Empty without figures."""
     value = number(candidate["auroc"])
     low, high = number(candidate["auroc_low"]), number(candidate["auroc_high"])
-    parts = [_ruling(axis), _vertical(axis.at(CHANCE), "chance")]
+    parts = [ruling(axis), vertical(axis.at(CHANCE), "chance")]
     if low is not None and high is not None:
         parts.append(
             Markup('<line class="reach" x1="{}" x2="{}" y1="50%" y2="50%"/>').format(
@@ -85,7 +85,7 @@ def whisker(candidate: Mapping[str, Any], axis: Axis, *, chosen: bool) -> Markup
     if value is not None:
         parts.append(Markup('<circle cx="{}" cy="50%" r="{}"/>').format(axis.at(value), 6 if chosen else 4.5))
     label = f"AUROC {auroc(value)}, interval {auroc(low)} to {auroc(high)}"
-    return _svg(parts, label, f"whisker{' is-chosen' if chosen else ''}", height=None)
+    return drawing(parts, label, f"whisker{' is-chosen' if chosen else ''}", height=None)
 
 
 def score_axis(scores: Sequence[Scored], threshold: float | None) -> Axis:
@@ -127,12 +127,16 @@ def heat(value: object) -> str:
 def _strip(label: str, kind: str, scores: Sequence[Scored], threshold: float | None, axis: Axis) -> Strip:
     above = sum(s.score > threshold for s in scores) if threshold is not None else 0
     dots = [_dot(s, y, axis) for s, y in _placed(scores, kind)]
-    parts = [_ruling(axis), *dots]
+    parts = [ruling(axis), *dots]
     if threshold is not None:
-        parts.append(_vertical(axis.at(threshold), "threshold"))
+        parts.append(vertical(axis.at(threshold), "threshold"))
     title = f"{label}: {len(scores)} scores, {above} above the threshold"
     return Strip(
-        label=label, kind=kind, drawing=_svg(parts, title, "strip", height=54), above=above, count=len(scores)
+        label=label,
+        kind=kind,
+        drawing=drawing(parts, title, "strip", height=54),
+        above=above,
+        count=len(scores),
     )
 
 
@@ -156,15 +160,18 @@ def _dot(scored: Scored, y: float, axis: Axis) -> Markup:
     )
 
 
-def _ruling(axis: Axis) -> Markup:
-    return Markup().join(_vertical(axis.at(tick), "rule") for tick in axis.ticks)
+def ruling(axis: Axis) -> Markup:
+    """Faint lines at the scale's figures."""
+    return Markup().join(vertical(axis.at(tick), "rule") for tick in axis.ticks)
 
 
-def _vertical(x: str, kind: str) -> Markup:
+def vertical(x: str, kind: str) -> Markup:
+    """A line over the whole height at `x`, of a class of the style sheet."""
     return Markup('<line class="{}" x1="{}" x2="{}" y1="0" y2="100%"/>').format(kind, x, x)
 
 
-def _svg(parts: Iterable[Markup], label: str, kind: str, *, height: int | None) -> Markup:
+def drawing(parts: Iterable[Markup], label: str, kind: str, *, height: int | None) -> Markup:
+    """What `parts` draw, said in `label` to who cannot see it. height: px; None: that of its place."""
     size = Markup("") if height is None else Markup(' height="{}"').format(height)
     return Markup('<svg class="{}"{} role="img" aria-label="{}">{}</svg>').format(
         kind, size, printable(label), Markup().join(parts)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import shlex
 from collections import Counter
@@ -11,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup, escape
-
 from appliance.report import figures, words
 from appliance.report.pictures import SCALES, Scale, albums
 from appliance.report.scores import Scored, delivered_scores
+from appliance.report.templates import encoded, environment
 from appliance.run_folder import REPORT, read_result
 
 Result = Mapping[str, Any]
@@ -34,7 +30,7 @@ def write_report(run: Path, result: Result | None = None, *, place: Path | None 
     """
     page = render(read_result(run) if result is None else result, run, place=place)
     path = run / REPORT
-    path.write_bytes(_encoded(page))
+    path.write_bytes(encoded(page))
     return path
 
 
@@ -47,14 +43,14 @@ def render(result: Result, run: Path, *, place: Path | None = None) -> str:
     page = ""
     for scale in SCALES:
         page = _page(result, run, scores, scale, place=place or run)
-        if len(_encoded(page)) <= LIMIT_BYTES:
+        if len(encoded(page)) <= LIMIT_BYTES:
             break
     return page
 
 
 def _page(result: Result, run: Path, scores: Sequence[Scored], scale: Scale, *, place: Path) -> str:
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             r=result,
@@ -104,44 +100,3 @@ def _generator_names(result: Result) -> list[str]:
 
 def _shell_path(path: Path) -> str:
     return shlex.quote(os.fsencode(path.absolute()).decode("utf-8", "backslashreplace"))
-
-
-def _encoded(page: str) -> bytes:
-    return page.encode(
-        "utf-8", "backslashreplace"
-    )  # half a surrogate pair in a file name must not end the report
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalized,
-    )
-    environment.filters |= {
-        "auroc": words.auroc,
-        "percent": words.percent,
-        "share": words.share,
-        "score": words.score,
-        "one_decimal": words.one_decimal,
-        "seconds": words.seconds,
-        "milliseconds": words.milliseconds,
-        "pretty": _pretty,
-    }
-    environment.globals |= {"words": words, "heat": figures.heat}
-    return environment
-
-
-def _finalized(value: object) -> object:
-    """Every value on its way into the page: what is missing becomes a dash, text shows what it hides."""
-    if value is None:
-        return words.DASH
-    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _pretty(value: object) -> Markup:
-    return escape(json.dumps(value, indent=2, ensure_ascii=False, default=str))
