@@ -58,7 +58,7 @@ def load_networks(folders: Sequence[Path], *, threads: int) -> list[Network]:
         raise EngineError(found.problems[0])
     networks = [_exported(encoder, folders) for encoder in found.encoders]
     networks.sort(key=lambda network: network.encoder.spec.pack)  # embedded before full
-    return networks + [_published(path, threads) for path in _weight_files()]
+    return networks + [_published(path, threads) for path in published_files()]
 
 
 def costs(networks: Sequence[Network]) -> list[Cost]:
@@ -99,7 +99,7 @@ def _published(path: Path, threads: int) -> Network:
     return Network(encoder=encoder, graph=path, training="", licence="")
 
 
-def _weight_files() -> list[Path]:
+def published_files() -> list[Path]:
     """The ONNX files of GOODPARTS_WEIGHTS; none if it is not set."""
     named = os.environ.get(WEIGHTS)
     if not named:
