@@ -1,4 +1,4 @@
-"""The pages' templates: one way to escape, to name what is missing and to write figures, whatever the page."""
+"""The pages' templates: one way to escape, to say what is missing and to write figures, for every page."""
 
 from __future__ import annotations
 
