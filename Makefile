@@ -8,7 +8,7 @@ BOX_STAMP := .venv/.installed-$(EXTRA)
 EXPORT_STAMP := .venv-export/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib embedded clean
+.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib replay embedded clean
 
 help:
 	@echo "make demo        set up and run the main job on drawn parts (CPU, no network after the install)"
@@ -19,6 +19,7 @@ help:
 	@echo "make env-export  the export environment with PyTorch in .venv-export"
 	@echo "make bench       speed and memory, as ratios"
 	@echo "make bench-anomalib  scoring beside anomalib; installs it in an environment of its own (6 GB)"
+	@echo "make replay      the choice on labelled photos, and the tables of docs/method.md (needs GOODPARTS_DATA)"
 	@echo "make embedded    train the embedded models again"
 
 env: $(BOX_STAMP)
@@ -28,7 +29,7 @@ env-export: $(EXPORT_STAMP)
 $(BOX_STAMP): pyproject.toml constraints/box.txt
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BOX) -m pip install --quiet --disable-pip-version-check -c constraints/box.txt -e ".[$(EXTRA),prompts,dev]"
+	$(BOX) -m pip install --quiet --disable-pip-version-check -c constraints/box.txt -e ".[$(EXTRA),prompts,replay,dev]"
 	touch $@
 
 $(EXPORT_STAMP): pyproject.toml constraints/export.txt
@@ -71,6 +72,9 @@ bench: $(BOX_STAMP) $(EXPORT_STAMP)
 
 bench-anomalib: $(BOX_STAMP)
 	$(BOX) -m benchmarks.anomalib_speed
+
+replay: $(BOX_STAMP)
+	$(BOX) -m benchmarks.replay --docs docs/method.md
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build
