@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    from appliance.errors import GoodpartsError
+    from appliance.errors import GoodpartsError, place_of
     from engines.errors import EngineError
 
     try:
@@ -77,17 +77,9 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
         return 1
     except Exception as error:  # ours or a plug-in's: a person gets where and what, not a page of code
         print(
-            f"goodparts: internal fault: {_place_of(error)}: {type(error).__name__}: {error}", file=sys.stderr
+            f"goodparts: internal fault: {place_of(error)}: {type(error).__name__}: {error}", file=sys.stderr
         )
         return 1
-
-
-def _place_of(error: Exception) -> str:
-    """The file and line that raised."""
-    import traceback
-
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -137,12 +129,11 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _detectors(options: argparse.Namespace) -> int:
-    from appliance.detectors import installed
-    from appliance.plan import load_engines
+    from appliance.plan import installed_for, load_engines
 
     settings, station = _settings(options)
     engines = load_engines(station, settings.engines)
-    found = installed(engines.encoders, exclude=station.detectors.exclude)
+    found = installed_for(engines, station)
     width = max((len(detector.name) for detector in found.detectors), default=0)
     for detector in found.detectors:
         print(f"{detector.name:<{width}}  {detector.kind:<10}  {detector.cost_mflop:8.0f} Mflop a photo")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.choosing import decide_on, fit_for_good, try_candidates
-from appliance.decision import Decision
+from appliance.decision import Decision, Outcome
 from appliance.errors import DetectorError
 from appliance.gallery import GRID, Gallery
 from appliance.generators import GENERATORS
@@ -139,6 +139,7 @@ class Desk:
         return _Choice(
             record=record,
             decision=decision,
+            outcome=decision.outcome,
             chosen=decision.chosen,
             jury=fitted.jury,
             threshold=dataclasses.asdict(fitted.threshold),
@@ -157,7 +158,12 @@ class Desk:
             bank = support.take(fold.bank)
             jury = Jury(plan.detectors, bank, record.failures, workshop.pool, seed=seed, name="fold 0")
         return _Choice(
-            record=record, decision=decision, chosen=decision.candidates[0].name, jury=jury, threshold=None
+            record=record,
+            decision=decision,
+            outcome="chosen",
+            chosen=decision.candidates[0].name,
+            jury=jury,
+            threshold=None,
         )
 
     def _support(self, plan: Plan, sha256s: Sequence[str], *, few: bool) -> Pictures:
@@ -182,6 +188,7 @@ class Desk:
 class _Choice:
     record: TrialRecord
     decision: Decision
+    outcome: Outcome
     chosen: str
     jury: Jury
     threshold: Mapping[str, object] | None
@@ -222,7 +229,7 @@ def _unit(
             )
             for row in rows
         ),
-        outcome=choice.decision.outcome,
+        outcome=choice.outcome,
         chosen=choice.chosen,
         tied=choice.decision.tied,
         reason=choice.decision.reason,

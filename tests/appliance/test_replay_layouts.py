@@ -832,3 +832,14 @@ def test_drawn_parts_serve_as_well_as_published_ones(tmp_path):
         write_parts(tmp_path / "gear" / place, count, size_px=16)
     (task,) = read_dataset(tmp_path, "mvtec").tasks
     assert all(photo.path.read_bytes().startswith(b"\x89PNG") for photo in photos_of(task))
+
+
+@pytest.mark.parametrize(("photos", "side"), [(20, 5), (59, 10), (60, 10), (58, 5)])
+def test_few_photos_a_class_make_the_papers_smaller_protocol(tmp_path: Path, photos: int, side: int) -> None:
+    """5 + 5 as on Flowers-102, unless 30 photos of each class are there to choose from."""
+    for name, count in (("daisy", photos), ("tulip", 70)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number:03d}.png").write_bytes(b"")
+    dataset = read_dataset(tmp_path, "classes")
+    assert (dataset.styles, dataset.contents) == (side, side)
