@@ -54,10 +54,10 @@ def picks_of(unit: Unit, menu: Sequence[str], sweeps: Mapping[str, Sweep]) -> di
     candidates the one that leads among them.
     """
     columns = [unit.names.index(name) for name in menu]
-    picks = {CHOSEN: _chosen(unit, menu, columns), FIRST: menu[0]}
-    for source, sweep in sweeps.items():
-        picks[source] = menu[int(np.argmax(sweep[ALL][columns]))]
-    return picks
+    return {
+        CHOSEN: _chosen(unit, menu, columns),
+        **{source: _highest(unit, columns, sweep[ALL]) for source, sweep in sweeps.items()},
+    }
 
 
 def k_picks_of(unit: Unit, menu: Sequence[str], sweeps: Mapping[str, Sweep]) -> dict[str, str]:
@@ -65,10 +65,16 @@ def k_picks_of(unit: Unit, menu: Sequence[str], sweeps: Mapping[str, Sweep]) -> 
     columns = [unit.names.index(name) for name in menu]
     sweep = sweeps.get(PAPERS_GENERATOR, {})
     return {
-        f"{PAPERS_GENERATOR}, K = {k}": menu[int(np.argmax(aurocs[columns]))]
+        f"{PAPERS_GENERATOR}, K = {k}": _highest(unit, columns, aurocs)
         for k, aurocs in sweep.items()
         if k != ALL
     }
+
+
+def _highest(unit: Unit, columns: Sequence[int], aurocs: Floats) -> str:
+    """Of equal ones the cheapest, as in `standings`."""
+    rows = [unit.candidates[column] for column in columns]
+    return min(zip(-aurocs[columns], (r.cost_mflop for r in rows), (r.name for r in rows), strict=True))[2]
 
 
 def _chosen(unit: Unit, menu: Sequence[str], columns: Sequence[int]) -> str:

@@ -30,7 +30,16 @@ from appliance.replay.outliers import NAME as OUTLIERS
 from appliance.replay.protocol import PAPERS_GENERATOR
 from appliance.replay.rank_agreement import RankAgreement, by_source, mean_by_source
 from appliance.replay.regret import JudgedUnit, Regrets
-from appliance.replay.rules import ENSEMBLE, EVERYTHING, Sweep, k_picks_of, menus_of, picks_of, sweeps_of
+from appliance.replay.rules import (
+    ENSEMBLE,
+    EVERYTHING,
+    FIRST,
+    Sweep,
+    k_picks_of,
+    menus_of,
+    picks_of,
+    sweeps_of,
+)
 from appliance.replay.truth import VARIANTS, Variant, halves_of, split_aurocs, true_aurocs
 from appliance.replay.unit import Unit, load_unit
 from appliance.result import engine_rows
@@ -87,7 +96,7 @@ class _Sums:
         assert self.regrets is not None, "begun with the first unit"
         true = true_aurocs(unit.good, unit.anomalous)
         sweeps = sweeps_of(unit.evidence)
-        picks = picks_of(unit, self.common, sweeps)
+        picks = {**picks_of(unit, self.common, sweeps), FIRST: self.common[0]}
         sizes = {**{name: scores.shape[1] for name, scores in unit.anomalous.items()}}
         good = self._good_set(unit)
         halves = halves_of({good: unit.good.shape[1], **sizes}, good=good, key=self._key(unit))
