@@ -63,11 +63,14 @@ def decide_on(record: TrialRecord, plan: Plan, workshop: Workshop) -> Decision:
     options = DecisionOptions(**plan.station.decision.model_dump())
     if options.fallback in record.failures:
         raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
-    costs = {
-        d.name: max(d.cost_mflop, NEGLIGIBLE_MFLOP) for d in plan.detectors if d.name in evidence.candidates
-    }
+    costs = {d.name: counted_cost(d.cost_mflop) for d in plan.detectors if d.name in evidence.candidates}
     with workshop.clock.stage("decide"):
         return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
+
+
+def counted_cost(mflop: float) -> float:
+    """A candidate's cost as it decides between equals."""
+    return max(mflop, NEGLIGIBLE_MFLOP)
 
 
 def fit_for_good(

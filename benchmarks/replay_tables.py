@@ -19,6 +19,14 @@ STRATEGIES = {
     "first": "the first candidate (default choice)",
     "outliers": "highest AUROC on Tiny-ImageNet",
 }
+ROWS = {
+    **STRATEGIES,
+    "random": "random (its AUROC: the paper's row average)",
+    "default": "default (the first)",
+    "worst": "worst in hindsight",
+    "best": "best in hindsight",
+    "global_best": "global best",
+}
 END = "<!-- end -->"
 
 
@@ -58,9 +66,11 @@ def about(result: Result) -> str:
     dataset, software = result["dataset"], result["software"]
     sets = [task["support"] for task in dataset["tasks"]]
     seconds = [unit["seconds"] for unit in result["units"]]
+    few, many = min(sets), max(sets)
+    photos = f"{many}" if few == many else f"{few} to {many}"
     return (
-        f"{len(dataset['tasks'])} tasks, {software['seeds']} seeds, {len(result['candidates'])} candidates, "
-        f"{min(sets)} to {max(sets)} good photos to choose from; {sum(seconds) / 60:.0f} minutes of one core, "
+        f"{len(dataset['tasks'])} tasks, seeds: {software['seeds']}, {len(result['candidates'])} candidates, "
+        f"{photos} good photos to choose from; {sum(seconds) / 60:.0f} minutes of one core, "
         f"{sum(seconds) / len(seconds):.0f} s a task and seed, at most "
         f"{max(unit['peak_mib'] for unit in result['units']):.0f} MiB a process."
     )
@@ -180,12 +190,13 @@ def coverage(result: Result) -> str:
         [
             str(row["parts"]),
             _auroc(row["true_auroc"]),
-            f"{100 * row['covered']:.0f} % ({100 * row['covered_low']:.0f} to {100 * row['covered_high']:.0f} %)",
+            f"{100 * row['covered']:.0f} %",
+            f"{100 * row['covered_low']:.0f} to {100 * row['covered_high']:.0f} %",
             _auroc(row["mean_width"]),
         ]
         for row in result["coverage"]["figures"]
     ]
-    return _table(["parts", "true AUROC", "intervals that hold it", "mean width"], rows)
+    return _table(["parts", "true AUROC", "intervals that hold it", "between", "mean width"], rows)
 
 
 def _choice_table(variants: Mapping[str, Any]) -> str:
@@ -194,19 +205,16 @@ def _choice_table(variants: Mapping[str, Any]) -> str:
     names = variants[shown[0]]["rows"]
     rows = [
         [
-            {
-                "random": "random (its AUROC: average)",
-                "global_best": "global best",
-                "best": "best in hindsight",
-            }.get(name, STRATEGIES.get(name, name)),
-            *(
-                f"{100 * variants[v]['rows'][name]['hits']:.1f} % · {_auroc(variants[v]['rows'][name]['auroc'])}"
-                for v in shown
-            ),
+            ROWS.get(name, f"highest AUROC on {name}"),
+            *(_hits(variants[variant]["rows"][name]) for variant in shown),
         ]
         for name in names
     ]
     return _table(head, rows)
+
+
+def _hits(row: Mapping[str, float]) -> str:
+    return f"{100 * row['hits']:.1f} % · {_auroc(row['auroc'])}"
 
 
 def _distinct(variants: Mapping[str, Any]) -> list[str]:

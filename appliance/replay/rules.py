@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from appliance.agreement import rankings
 from appliance.auroc import round_trip_aurocs
+from appliance.choosing import counted_cost
 from appliance.evidence import Evidence
 from appliance.replay.k_sweep import ALL, k_sweep
 from appliance.replay.levels import CHOSEN
@@ -74,7 +75,8 @@ def k_picks_of(unit: Unit, menu: Sequence[str], sweeps: Mapping[str, Sweep]) -> 
 def _highest(unit: Unit, columns: Sequence[int], aurocs: Floats) -> str:
     """Of equal ones the cheapest, as in `standings`."""
     rows = [unit.candidates[column] for column in columns]
-    return min(zip(-aurocs[columns], (r.cost_mflop for r in rows), (r.name for r in rows), strict=True))[2]
+    costs = [counted_cost(row.cost_mflop) for row in rows]
+    return min(zip(-aurocs[columns], costs, (row.name for row in rows), strict=True))[2]
 
 
 def _chosen(unit: Unit, menu: Sequence[str], columns: Sequence[int]) -> str:
@@ -83,5 +85,5 @@ def _chosen(unit: Unit, menu: Sequence[str], columns: Sequence[int]) -> str:
         return unit.chosen
     votes = round_trip_aurocs(unit.evidence.voting)[:, columns]
     mean_rank, auroc = rankings(votes).mean(axis=0).round(12), votes.mean(axis=0).round(12)
-    costs = [unit.candidates[column].cost_mflop for column in columns]
+    costs = [counted_cost(unit.candidates[column].cost_mflop) for column in columns]
     return min(zip(mean_rank, -auroc, costs, menu, strict=True))[3]
