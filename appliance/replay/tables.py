@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from appliance.replay.page import write_page
 from appliance.replay.workplace import TABLES, Workplace
 
 Result = Mapping[str, Any]
@@ -17,6 +18,7 @@ def write_all(place: Workplace, result: Result) -> None:
     """Tables and page first: replay.json says that everything is there."""
     for name, rows in tables(result).items():
         place.write(f"{TABLES}/{name}.csv", as_csv(rows))
+    write_page(place, result)
     place.write_json(result)
 
 
