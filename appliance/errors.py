@@ -12,6 +12,9 @@ A message says where, what happened with both values, and what to do.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 
 class GoodpartsError(Exception):
     """A fault that a person can mend; `exit_code` is what the command line returns for it."""
@@ -30,6 +33,9 @@ class ConfigurationError(UsageError):
         super().__init__("\n".join(problems))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[list[str]]]:
+        return type(self), (self.problems,)  # an exception is otherwise made again from its message
+
 
 class ImagesError(GoodpartsError):
     exit_code = 3
@@ -37,3 +43,9 @@ class ImagesError(GoodpartsError):
 
 class DetectorError(GoodpartsError):
     """A detector could not be fitted, saved or loaded."""
+
+
+def place_of(error: BaseException) -> str:
+    """The file and line that raised, where an error is nobody's but the program's."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"

@@ -76,16 +76,24 @@ def take_in(folder: Path, options: IntakeOptions, *, progress: Tell | None = Non
 
 
 def take_in_listed(
-    listing: Listing, folder: Path, options: IntakeOptions, *, progress: Tell | None = None
+    listing: Listing,
+    folder: Path,
+    options: IntakeOptions,
+    *,
+    fewest: int = FEWEST_PARTS,
+    progress: Tell | None = None,
 ) -> Intake:
-    """The usable photos of a listing, as `take_in` would have them; messages name `folder`."""
+    """The usable photos of a listing, as `take_in` would have them; messages name `folder`.
+
+    Raises ImagesError if they show fewer than `fewest` distinct parts.
+    """
     tell = progress or _tell_nobody
     distinct, refused = _distinct(listing.files, tell)
     read, unread, unused = _read_in_order(distinct, options, tell)
     photos = _with_parts(read)
     refused = sorted([*listing.refused, *refused, *unread], key=lambda refusal: refusal.name)
-    if len({photo.part for photo in photos}) < FEWEST_PARTS:
-        raise ImagesError(intake_words.too_few(folder, photos, refused, listing.others, needed=FEWEST_PARTS))
+    if len({photo.part for photo in photos}) < fewest:
+        raise ImagesError(intake_words.too_few(folder, photos, refused, listing.others, needed=fewest))
     return Intake(
         photos=photos,
         refused=tuple(refused),

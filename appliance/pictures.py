@@ -146,7 +146,7 @@ class Pictures:
 
     def encoded(self, encoder: Encoder, row: int) -> Arrays:
         """The encoder's `embedding` [D] and feature maps [D, h, w] of one picture."""
-        key, place = encoder.spec.sha256, int(self._rows[row])
+        key, place = outputs_key(encoder), int(self._rows[row])
         with self._outputs.lock(key):
             found = self._outputs.find(key, place)
             return found if found is not None else self._encode(encoder, place)
@@ -188,8 +188,13 @@ class Pictures:
             own: {name: value[order].copy() for name, value in values.items()}
             for order, own in enumerate(places)
         }
-        self._outputs.keep(encoder.spec.sha256, found, _bytes)
+        self._outputs.keep(outputs_key(encoder), found, _bytes)
         return found[place]
+
+
+def outputs_key(encoder: Encoder) -> Hashable:
+    """Not the file's hash alone: one's own file may be named twice, with other sizes or means."""
+    return encoder.name, encoder.spec.sha256
 
 
 def _bytes(arrays: Arrays) -> int:

@@ -22,7 +22,7 @@ from appliance.detectors.bank import SavedBank, load_bank, save_bank
 from appliance.detectors.coreset import coreset
 from appliance.detectors.knn import GUIDE_DIMS, Neighbours
 from appliance.errors import DetectorError
-from appliance.pictures import Pictures, Pixels
+from appliance.pictures import Pictures, Pixels, outputs_key
 from appliance.seeds import stream
 from engines.encoder import Encoder
 
@@ -90,7 +90,7 @@ class EncoderPatches:
             cells = by_cells(feature_map) if is_single else neighbourhood_average(feature_map)
             return resampled(cells, _bounded(cells.shape[:2]))
 
-        return photos.derived((self._encoder.spec.sha256, output, "cells"), row, compute)
+        return photos.derived((outputs_key(self._encoder), output, "cells"), row, compute)
 
     def adapt(self, sample: Floats) -> Affine:
         return identity(self.dims) if len(self._widths) == 1 else group_scaling(sample, self._widths)

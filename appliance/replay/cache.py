@@ -9,22 +9,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from appliance import __version__
 from appliance.errors import GoodpartsError, UsageError
+from appliance.replay.arrays import Arrays, DamagedFileError, read_arrays, write_arrays
 
 MARK = "goodparts-cache"
 FORMAT = 1  # what a key stands for: raise it when the same key would get other arrays
 KEPT_SHARE = 0.9  # of the limit, once it was passed: so that not every file makes room for the next
-
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class Cache:
@@ -41,12 +37,11 @@ class Cache:
         """None where nothing is kept; a damaged file is removed and counted in `damaged`."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
+            found = read_arrays(path)
             os.utime(path)  # used now
-        except FileNotFoundError:
+        except FileNotFoundError:  # also in between: another process may remove it
             return None
-        except (ValueError, EOFError, zipfile.BadZipFile):
+        except DamagedFileError:
             self.damaged += 1
             path.unlink(missing_ok=True)
             return None
@@ -58,8 +53,7 @@ class Cache:
         draft = path.with_name(f".{path.name}-{os.getpid()}.tmp")
         try:
             path.parent.mkdir(exist_ok=True)
-            with draft.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+            write_arrays(draft, arrays, compressed=False, lasting=False)
             draft.replace(path)
         except OSError as error:
             raise _unwritable(self._folder, error) from error

@@ -13,7 +13,7 @@ from appliance.errors import DetectorError
 from appliance.gallery import GRID, Gallery
 from appliance.generators import GENERATORS
 from appliance.generators.diffstyle_global import DiffStyleGlobal
-from appliance.intake import Intake, take_in_listed
+from appliance.intake import FEWEST_PARTS, Intake, take_in_listed
 from appliance.photo_files import Listing, PhotoFile
 from appliance.pictures import Pictures
 from appliance.plan import Engines, Plan, candidates_of, intake_options, plan_of
@@ -22,7 +22,7 @@ from appliance.replay.cache import Cache
 from appliance.replay.judge import PhotoFiles, scores_of
 from appliance.replay.neighbourhood import neighbourhood_of
 from appliance.replay.outliers import Outliers
-from appliance.replay.protocol import Protocol, paper_fold, station_of
+from appliance.replay.protocol import FEWEST_NORMAL, Protocol, paper_fold, station_of
 from appliance.replay.remembered import RememberedArrays, RememberedGenerator, RememberedOutputs
 from appliance.replay.task import Dataset, Task
 from appliance.replay.unit import CandidateRow, Scores, Unit
@@ -77,7 +77,7 @@ class Desk:
             workshop = Workshop(pool=pool, gallery=gallery, clock=clock, progress=progress)
             choose = self._choose_as_the_paper if is_paper else self._choose
             choice = choose(task, plan, workshop)
-            judged = self._judged_at(plan.aspect, few=is_paper)
+            judged = self._judged_at(choice.aspect, few=is_paper)
             progress.step("scoring test photos")
             with clock.stage("score test photos"):
                 scores = {
@@ -85,7 +85,7 @@ class Desk:
                 }
         if choice.chosen in choice.record.failures:
             raise DetectorError(
-                f"{task.name}: the chosen candidate {choice.chosen} {choice.record.failures[choice.chosen]}"
+                f"the chosen candidate {choice.chosen} {choice.record.failures[choice.chosen]}"
             )
         unit = _unit(task, plan, choice, scores)
         if gallery is not None:
@@ -115,9 +115,9 @@ class Desk:
             loads.append(Workload(generator=Outliers(brief.outliers), count=count, votes=False))
         return dataclasses.replace(plan, workloads=tuple(loads))
 
-    def _take_in(self, files: Sequence[PhotoFile]) -> Intake:
+    def _take_in(self, files: Sequence[PhotoFile], *, fewest: int = FEWEST_PARTS) -> Intake:
         listing = Listing(files=tuple(files), refused=(), others=())
-        return take_in_listed(listing, self._brief.dataset.root, self._options)
+        return take_in_listed(listing, self._brief.dataset.root, self._options, fewest=fewest)
 
     def _remembered(self, load: Workload, station: StationSettings) -> Workload:
         """What a UNet makes is kept: reading it back costs a hundredth."""
@@ -142,14 +142,15 @@ class Desk:
             outcome=decision.outcome,
             chosen=decision.chosen,
             jury=fitted.jury,
+            aspect=support.aspect,
             threshold=dataclasses.asdict(fitted.threshold),
         )
 
     def _choose_as_the_paper(self, task: Task, plan: Plan, workshop: Workshop) -> _Choice:
         """The highest AUROC takes it, however close the others are; no threshold."""
         seed = plan.station.seed
-        normals = self._take_in(task.normals).photos if task.normals else ()
-        photos, fold = paper_fold(plan.intake.photos, normals, self._brief.dataset, task.name, seed=seed)
+        normals = self._take_in(task.normals, fewest=FEWEST_NORMAL).photos if task.normals else ()
+        photos, fold = paper_fold(plan.intake.photos, normals, self._brief.dataset, seed=seed)
         plan = dataclasses.replace(plan, photos=photos, held_out=())
         support = self._support(plan, [photo.sha256 for photo in photos], few=True)
         record = run_trials(support, photos, [fold], plan.detectors, plan.workloads, workshop, seed=seed)
@@ -163,6 +164,7 @@ class Desk:
             outcome="chosen",
             chosen=decision.candidates[0].name,
             jury=jury,
+            aspect=support.aspect,
             threshold=None,
         )
 
@@ -191,6 +193,7 @@ class _Choice:
     outcome: Outcome
     chosen: str
     jury: Jury
+    aspect: float  # of the photos that it was fitted to: what it scores has to be shown alike
     threshold: Mapping[str, object] | None
 
 

@@ -21,13 +21,15 @@ def flat_map(near: Neighbourhood, *, seed: int) -> dict[str, Any]:
     about = {"encoder": near.encoder, "out_class": near.out_class, "auroc": near.auroc}
     try:
         manifold = importlib.import_module("sklearn.manifold")
+        threads = importlib.import_module("threadpoolctl")  # scikit-learn needs it
     except ImportError:
         missing = "scikit-learn is not installed: pip install 'goodparts[replay]'"
         return {**about, "points": None, "missing": missing}
     kinds = {"normal": near.normal, "real": near.real, **near.synthetic}
     rows = np.concatenate(list(kinds.values())).astype(np.float64)
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    flat = manifold.TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
+    with threads.threadpool_limits(1):  # a sum's last bits, of which t-SNE makes much, depend on its threads
+        flat = manifold.TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
     ends = np.cumsum([len(embeddings) for embeddings in kinds.values()])[:-1]
     points = dict(zip(kinds, (part.round(3).tolist() for part in np.split(flat, ends)), strict=True))
     return {**about, "points": points}

@@ -8,30 +8,39 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.queues import SimpleQueue
+from multiprocessing import resource_tracker
+from multiprocessing.queues import Queue
 from pathlib import Path
 
-from appliance.errors import GoodpartsError
+from appliance.errors import ConfigurationError, GoodpartsError, ImagesError, place_of
 from appliance.intake import IntakeOptions
 from appliance.photo_files import PhotoFile
 from appliance.plan import load_engines
 from appliance.progress import Progress
 from appliance.replay.desk import THREADS, Brief, Desk
 from appliance.replay.judge import looked_at
-from appliance.replay.unit import save_unit, unit_folder
+from appliance.replay.unit import drop_draft, save_unit, unit_folder
 from appliance.settings import EnginesSettings
+from engines.errors import EngineError
 
+MEMORY = Path("/proc/meminfo")
 MEMORY_BYTES = 2 << 30  # what a process may need: 27 candidates on photos of 512 pixels took 1.0 GiB
 PHOTOS_AT_ONCE = 32  # that a process looks at between two messages
+SHOWN_FAILURES = 10  # in one message
+LISTENING_S = 0.1  # between two looks whether there is anything more to hear
+# Reach every process of a terminal, and are the parent's business alone.
+OF_A_TERMINAL = {signal.SIGINT, signal.SIGHUP}
 
-Message = tuple[str, float | str]
+Message = tuple[str, str, float]  # which task, what is said, or the share of it that was done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +59,15 @@ def processes_for(asked: int, jobs: int, *, on_gpu: bool) -> int:
         return min(asked, max(jobs, 1))
     if on_gpu:
         return 1  # the graphics memory is one
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return max(1, min(len(os.sched_getaffinity(0)), jobs, free // MEMORY_BYTES))
+    return max(1, min(len(os.sched_getaffinity(0)), jobs, _available_bytes() // MEMORY_BYTES))
+
+
+def _available_bytes() -> int:
+    """What new processes can have. What is called free lacks the disk's cache, which gives way to them."""
+    for line in MEMORY.read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def look_at(
@@ -61,7 +77,9 @@ def look_at(
     chunks = [files[i : i + PHOTOS_AT_ONCE] for i in range(0, len(files), PHOTOS_AT_ONCE)]
     found: list[tuple[str | None, str | None]] = []
     with _executor(processes) as executor:
-        for chunk in executor.map(_look_at, chunks, [options] * len(chunks)):
+        with _terminal_held():
+            looked = executor.map(_look_at, chunks, [options] * len(chunks))
+        for chunk in looked:
             found += chunk
             progress.step(f"looking at photos: {len(found)} of {len(files)}")
     return found
@@ -70,28 +88,51 @@ def look_at(
 def do_jobs(
     jobs: Sequence[Job], brief: Brief, engines: EnginesSettings, processes: int, progress: Progress
 ) -> None:
-    """Each result is on the disk when this returns. The first failure ends all, and what is done stays."""
+    """Each result is on the disk when this returns.
+
+    ImagesError names the tasks whose photos cannot serve, after all others are done; any other failure ends
+    all at once, and what is done stays.
+    """
     progress.total(len(jobs))
     progress.step(f"0 of {len(jobs)} done, {processes} at a time")
-    context = multiprocessing.get_context("spawn")
-    messages: SimpleQueue[Message | None] = context.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(messages, progress), daemon=True)
-    listener.start()
     try:
-        with _executor(processes, _start, (brief, engines, messages)) as executor:
-            _finish([executor.submit(_do, job) for job in jobs], progress)
+        with (
+            _heard(progress) as messages,
+            _executor(processes, _start, (brief, engines, messages)) as executor,
+        ):
+            with _terminal_held():
+                futures = [executor.submit(_do, job) for job in jobs]
+            _finish(futures, progress)
     finally:
-        messages.put(None)
-        listener.join()
+        for job in jobs:
+            drop_draft(job.folder)
 
 
 def _finish(futures: Sequence[Future[str]], progress: Progress) -> None:
     waiting = set(futures)
+    unfit: list[str] = []
     while waiting:
         done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
         for future in done:
-            said = future.result()
-            progress.step(f"{len(futures) - len(waiting)} of {len(futures)} done, last {said}")
+            try:
+                said = f"last {future.result()}"
+            except ImagesError as error:
+                unfit.append(str(error))
+                said = f"last failed: {error}"
+            progress.step(f"{len(futures) - len(waiting)} of {len(futures)} done, {said}")
+    if unfit:
+        raise ImagesError(_unfit(unfit, len(futures)))
+
+
+def _unfit(reasons: Sequence[str], count: int) -> str:
+    lines = sorted(reasons)[:SHOWN_FAILURES]
+    if len(reasons) > SHOWN_FAILURES:
+        lines.append(f"… and {len(reasons) - SHOWN_FAILURES} more")
+    said = "\n".join(lines)
+    return (
+        f"{len(reasons)} of {count} choices could not be made, the others are kept. Repair their photos or "
+        f"leave them out by naming the others with --tasks, and run the replay again:\n{said}"
+    )
 
 
 @contextmanager
@@ -120,9 +161,23 @@ def _executor(
         executor.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _terminal_held() -> Iterator[None]:
+    """Processes that are started here have Ctrl-C wait until they are ready to ignore it; this one has it
+    wait until the block ends. Else it would fall into their imports."""
+    resource_tracker.ensure_running()  # whose start would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _quietly(initializer: object, arguments: tuple[object, ...]) -> None:
     """In a process: Ctrl-C is the parent's business, and without a parent there is no business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in OF_A_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_A_TERMINAL)
     threading.Thread(target=_outlive_no_parent, daemon=True).start()
     if callable(initializer):
         initializer(*arguments)
@@ -139,32 +194,52 @@ def _look_at(files: Sequence[PhotoFile], options: IntakeOptions) -> list[tuple[s
     return [looked_at(file, options) for file in files]
 
 
+_ready: tuple[Brief, EnginesSettings, Queue[Message]] | None = None  # what this process was started with
 _desk: Desk | None = None  # of this process
-_messages: SimpleQueue[Message | None] | None = None
 
 
-def _start(brief: Brief, engines: EnginesSettings, messages: SimpleQueue[Message | None]) -> None:
-    global _desk, _messages
-    settings = engines.model_copy(update={"threads": THREADS})
-    _messages = messages
-    _desk = Desk(brief, load_engines(brief.station, settings))
+def _start(brief: Brief, engines: EnginesSettings, messages: Queue[Message]) -> None:
+    """Only this: what fails here would look as if the process had been killed."""
+    global _ready
+    _ready = brief, engines, messages
 
 
 def _do(job: Job) -> str:
-    assert _desk is not None and _messages is not None, "the process was started"
-    task = _desk.task(job.task)
-    name = f"{task.name}, seed {job.seed}"
-    with unit_folder(job.folder) as draft:
-        unit = _desk.do(task, job.seed, draft, _Teller(name, _messages), pictures=job.pictures)
-        save_unit(unit, draft)
-    _desk.trim()
+    """What was done, for people. Errors name the task."""
+    assert _ready is not None, "the process was started"
+    brief, engines, messages = _ready
+    name = f"{brief.dataset.tasks[job.task].name}, seed {job.seed}"
+    try:
+        _do_at(_at_desk(brief, engines), job, _Teller(name, messages))
+    except (ConfigurationError, EngineError, OSError, MemoryError):
+        raise
+    except GoodpartsError as error:
+        raise type(error)(f"{name}: {error}") from error
+    except Exception as error:
+        fault = f"{name}: internal fault: {place_of(error)}: {type(error).__name__}: {error}"
+        raise GoodpartsError(fault) from error  # the parent does not know the place any more
     return name
+
+
+def _at_desk(brief: Brief, engines: EnginesSettings) -> Desk:
+    global _desk
+    if _desk is None:
+        settings = engines.model_copy(update={"threads": THREADS})
+        _desk = Desk(brief, load_engines(brief.station, settings))
+    return _desk
+
+
+def _do_at(desk: Desk, job: Job, teller: _Teller) -> None:
+    with unit_folder(job.folder) as draft:
+        unit = desk.do(desk.task(job.task), job.seed, draft, teller, pictures=job.pictures)
+        save_unit(unit, draft)
+    desk.trim()
 
 
 class _Teller:
     """A process's progress, told to the parent as shares of one task."""
 
-    def __init__(self, name: str, messages: SimpleQueue[Message | None]) -> None:
+    def __init__(self, name: str, messages: Queue[Message]) -> None:
         self._name = name
         self._messages = messages
         self._units = 1.0
@@ -178,16 +253,45 @@ class _Teller:
     def advance(self, units: float) -> None:
         share = min(units / self._units, self._left)
         self._left -= share
-        self._messages.put(("advance", share))
+        self._messages.put((self._name, "", share))
 
     def say(self, message: str) -> None:
-        self._messages.put(("say", f"{self._name}: {message}"))
+        self._messages.put((self._name, message, 0.0))
 
 
-def _listen(messages: SimpleQueue[Message | None], progress: Progress) -> None:
-    while (message := messages.get()) is not None:
-        kind, value = message
-        if kind == "say":
-            progress.say(str(value))
-        else:
-            progress.advance(float(value))
+@contextmanager
+def _heard(progress: Progress) -> Iterator[Queue[Message]]:
+    """A queue whose messages reach `progress`.
+
+    Nobody waits for it: a process that was killed while it wrote would leave its lock, or half a message.
+    """
+    messages: Queue[Message] = multiprocessing.get_context("spawn").Queue()
+    is_over = threading.Event()
+    listener = threading.Thread(target=_listen, args=(messages, is_over, progress), daemon=True)
+    listener.start()
+    try:
+        yield messages
+    finally:
+        is_over.set()
+        listener.join(timeout=10 * LISTENING_S)
+
+
+def _listen(messages: Queue[Message], is_over: threading.Event, progress: Progress) -> None:
+    """What many tasks say is said once, and counted."""
+    said: Counter[str] = Counter()
+    while True:
+        try:
+            name, message, share = messages.get(timeout=LISTENING_S)
+        except queue.Empty:
+            if not is_over.is_set():
+                continue
+            break
+        if not message:
+            progress.advance(share)
+            continue
+        said[message] += 1
+        if said[message] == 1:
+            progress.say(f"{name}: {message}")
+    for message, count in said.items():
+        if count > 1:
+            progress.say(f"{count - 1} times more: {message}")

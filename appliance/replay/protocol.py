@@ -41,7 +41,7 @@ def station_of(
 
 
 def paper_fold(
-    support: tuple[Photo, ...], normals: tuple[Photo, ...], dataset: Dataset, task: str, *, seed: int
+    support: tuple[Photo, ...], normals: tuple[Photo, ...], dataset: Dataset, *, seed: int
 ) -> tuple[tuple[Photo, ...], Fold]:
     """(all photos, their split). `normals`: the validation list, whose parts are none of the support's.
 
@@ -52,7 +52,7 @@ def paper_fold(
     left = parts.size - wanted
     if left < 0 or (not normals and left < FEWEST_NORMAL):
         raise ImagesError(
-            f"{task}: {parts.size} different good parts; the paper's protocol takes {dataset.styles} styles, "
+            f"{parts.size} different good parts; the paper's protocol takes {dataset.styles} styles, "
             f"{dataset.contents} contents and {0 if normals else FEWEST_NORMAL} others at least. "
             "Leave the task out, or add photos."
         )

@@ -21,6 +21,7 @@ from engines.encoder import Encoder
 from engines.runner import Arrays
 
 NO_BOX = (-1, -1, -1, -1)
+NO_SCALING = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 class RememberedOutputs:
@@ -43,13 +44,21 @@ class RememberedOutputs:
         wanted = ["embedding"] if self._few else sorted(encoder.widths)
         height, width = encoder.view_size(self._aspect)
         source = (encoder.spec.sha256, encoder.rung, ",".join(wanted), height, width)
-        key = key_of("outputs", *source, self._options, *(self._sha256s[i] for i in places))
+        key = key_of(
+            "outputs", *source, *_scaling(encoder), self._options, *(self._sha256s[i] for i in places)
+        )
         found = self._cache.find(key)
         if found is None:
             values = encoder.infer(views())
             found = {name: values[name] for name in wanted}
             self._cache.keep(key, found)
         return found
+
+
+def _scaling(encoder: Encoder) -> tuple[str, ...]:
+    """What is done to pixels before the network, of which its file and so its hash says nothing."""
+    given = encoder.spec.mean, encoder.spec.std
+    return () if given == NO_SCALING else (repr(given),)
 
 
 class RememberedArrays(MutableMapping[str, tuple[npt.NDArray[Any], ...]]):

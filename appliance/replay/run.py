@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import __version__
-from appliance.errors import ImagesError
+from appliance.errors import ImagesError, UsageError
 from appliance.photo_files import PhotoFile
 from appliance.plan import Engines, candidates_of, intake_options, load_engines
 from appliance.progress import Progress
@@ -17,6 +17,7 @@ from appliance.replay.desk import THREADS, Brief
 from appliance.replay.layouts import read_dataset
 from appliance.replay.outliers import Outliers
 from appliance.replay.pool import Job, do_jobs, look_at, processes_for
+from appliance.replay.preflight import check_tasks
 from appliance.replay.protocol import Protocol, station_of
 from appliance.replay.study import result_of
 from appliance.replay.tables import write_all
@@ -52,11 +53,12 @@ def replay(
 ) -> dict[str, Any]:
     """Fill `options.out`; returns what its replay.json holds.
 
-    UsageError, ConfigurationError, ImagesError, as those of a calibration; with the first failing task all
-    ends, and what is finished is kept for the same command.
+    UsageError, ConfigurationError, ImagesError, as those of a calibration; whatever fails, what is finished
+    is kept for the same command.
     """
     progress.step(f"reading {options.root}")
     dataset = read_dataset(options.root, options.layout, tasks=options.tasks)
+    check_tasks(dataset, options.protocol)
     progress.step("loading engines")
     engines = load_engines(station, engine_settings.model_copy(update={"threads": THREADS}))
     first = station_of(dataset.tasks[0], dataset, station, station.seed, options.protocol)
@@ -64,7 +66,7 @@ def replay(
     for sentence in (*dataset.notes, *engines.problems, *candidates.problems, *engines.fallen):
         progress.say(f"note: {sentence}")
     with workplace(options.out, options.root) as place:
-        cache = options.cache or options.out / CACHE
+        cache = _cache_folder(options)
         Cache(cache, limit_bytes=_bytes(options.cache_gb))
         processes = processes_for(
             options.workers, len(dataset.tasks) * options.seeds, on_gpu=engines.device == "cuda"
@@ -93,6 +95,17 @@ def replay(
         result = result_of(brief, [job.folder for job in jobs], engines, fingerprint)
         write_all(place, result)
         return result
+
+
+def _cache_folder(options: ReplayOptions) -> Path:
+    """UsageError if it lies among the photos."""
+    folder = options.cache or options.out / CACHE
+    if folder.resolve().is_relative_to(options.root.resolve()):
+        raise UsageError(
+            f"--cache {folder}: lies among the photos of {options.root}, and would be read as one of its "
+            "folders. Give a folder elsewhere."
+        )
+    return folder
 
 
 def _bytes(gigabytes: float) -> int:

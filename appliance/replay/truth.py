@@ -79,7 +79,7 @@ def halves_of(
     only, and the other half knows nothing of that out-class. ImagesError where a half might be left without
     good or without anomalous photos.
     """
-    _check(sizes, good=good, key=key)
+    check_sizes(sizes, good=good, key=key)
     first, second = {}, {}
     for name, count in sizes.items():
         plain = _half_weights(count, halvings, seeds.stream(0, "halvings", key, name), resampled=False)
@@ -102,7 +102,8 @@ def split_aurocs(good: Floats, anomalous: Mapping[str, Floats], halves: Halves) 
     }
 
 
-def _check(sizes: Mapping[str, int], *, good: str, key: str) -> None:
+def check_sizes(sizes: Mapping[str, int], *, good: str, key: str) -> None:
+    """ImagesError where a half might be left without good or without anomalous photos."""
     assert good in sizes and min(sizes.values()) > 0, f"{key}: {good} and no empty set, got {dict(sizes)}"
     if sizes[good] < 2:
         raise ImagesError(

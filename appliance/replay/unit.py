@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from appliance.errors import GoodpartsError
 from appliance.evidence import Evidence, Trial
+from appliance.replay.arrays import DamagedFileError, read_arrays, write_arrays
 
 FILE = "unit.npz"
 TRIAL_ARRAYS = (
@@ -92,15 +93,24 @@ class Unit:
 @contextmanager
 def unit_folder(folder: Path) -> Iterator[Path]:
     """A draft beside `folder` that takes its place when the block ends well."""
-    draft = folder.with_name(f".{folder.name}-unfinished")
-    shutil.rmtree(draft, ignore_errors=True)  # of a replay that was killed
+    draft = _draft_of(folder)
+    drop_draft(folder)  # of a replay that was killed
     draft.mkdir(parents=True)
     try:
         yield draft
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        drop_draft(folder)
+
+
+def drop_draft(folder: Path) -> None:
+    """What a process that is gone had begun there."""
+    shutil.rmtree(_draft_of(folder), ignore_errors=True)
+
+
+def _draft_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-unfinished")
 
 
 def save_unit(unit: Unit, folder: Path) -> None:
@@ -113,21 +123,20 @@ def save_unit(unit: Unit, folder: Path) -> None:
         arrays |= {"near/normal": near.normal, "near/real": near.real}
         arrays |= {f"near/synthetic/{i}": rows for i, rows in enumerate(near.synthetic.values())}
     about = np.frombuffer(json.dumps(_about(unit), allow_nan=False).encode(), dtype=np.uint8)
-    with (folder / FILE).open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, about=about, **arrays)
+    write_arrays(folder / FILE, {"about": about, **arrays}, compressed=True, lasting=True)
 
 
 def load_unit(folder: Path) -> Unit:
     """GoodpartsError if the file is damaged."""
     path = folder / FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         about = json.loads(arrays["about"].tobytes())
         return _unit(about, arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (DamagedFileError, OSError, ValueError, KeyError, TypeError) as error:
         raise GoodpartsError(
-            f"{path}: damaged ({type(error).__name__}: {error}). Delete {folder} and run the replay again."
+            f"{path}: cannot be read ({type(error).__name__}: {error}). Delete {folder} and run the replay "
+            "again."
         ) from error
 
 

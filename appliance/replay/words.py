@@ -34,6 +34,7 @@ def summary(result: Result, out: Path) -> str:
         "",
         *_outcomes(figures),
         *_thresholds(result),
+        *(f"  left out of all: {name}, {why}" for name, why in result["left_out"].items()),
         f"report  {out / PAGE}",
         f"result  {out / JSON}",
         f"tables  {out / TABLES}",
@@ -58,10 +59,14 @@ def _row(name: str, words: str, figures: Mapping[str, Any]) -> str:
 
 def _outcomes(figures: Mapping[str, Any]) -> list[str]:
     said = [
-        f"{outcome} {one['units']} times, regret {one['regret']['value']:.3f}"
+        f"{outcome} {_times(one['units'])}, regret {one['regret']['value']:.3f}"
         for outcome, one in figures["by_outcome"].items()
     ]
     return [f"  {'; '.join(said)}"] if said else []
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _thresholds(result: Result) -> list[str]:
