@@ -5,11 +5,14 @@ Made from what replay.json holds, and from the synthetic pictures that some unit
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from appliance.replay import page_evidence, page_regret, page_words
 from appliance.replay.levels import BEST_FIXED, CHOSEN, LABELS_ON_HALF, RANDOM
@@ -53,7 +56,8 @@ def render(result: Result, folder: Path) -> str:
     return page
 
 
-def _template() -> Any:
+@functools.cache
+def _template() -> jinja2.Template:
     found = environment(HERE)
     found.filters |= {"signed": page_words.signed, "within": page_words.within, "p_value": page_words.p_value}
     return found.get_template("replay.html.j2")
@@ -68,6 +72,7 @@ def _sections(result: Result) -> Shown:
         "colours": COLOURS,
         "verdict": page_words.verdict(result),
         "variants": variants,
+        "same_variants": page_words.same_variants(variants),
         "variant_names": [page_words.VARIANTS[variant][0] for variant in variants],
         "everything": EVERYTHING,
         "summary": _summary(result),

@@ -93,6 +93,16 @@ def p_value(value: object) -> str:
     return "under .001" if x < 0.001 else f"{x:.2g}".removeprefix("0") if x < 0.995 else "1"
 
 
+def same_variants(shown: Sequence[str]) -> str | None:
+    """Why fewer than three variants are shown."""
+    left_out = [title.lower() for name, (title, _) in VARIANTS.items() if name not in shown]
+    if not left_out:
+        return None
+    if len(shown) == 1:
+        return "Every task has a single out-class, so one-vs-rest and one-vs-one are the same."
+    return f"Left out, since its figures are the same as others: {listed(left_out)}."
+
+
 def strategy(name: str) -> str:
     return _STRATEGIES.get(name) or f"By {name} alone"
 
@@ -235,7 +245,7 @@ def _dominant(figures: Mapping[str, Any]) -> str | None:
     by_task = {name: one["regret"]["value"] for name, one in figures["strategies"][CHOSEN]["by_task"].items()}
     total = sum(max(0.0, regret) for regret in by_task.values())
     worst = max(by_task, key=lambda name: by_task[name])
-    if len(by_task) < FEWEST_TASKS or by_task[worst] <= DOMINANT * total or total == 0:
+    if len(by_task) < FEWEST_TASKS or by_task[worst] <= DOMINANT * total or sum(by_task.values()) <= 0:
         return None
     without = (sum(by_task.values()) - by_task[worst]) / (len(by_task) - 1)
     return (

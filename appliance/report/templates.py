@@ -52,4 +52,5 @@ def _finalized(value: object) -> object:
 
 
 def _pretty(value: object) -> Markup:
-    return escape(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    lines = json.dumps(value, indent=2, ensure_ascii=False, default=str).split("\n")
+    return escape("\n".join(words.printable(line) for line in lines))

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -25,41 +24,11 @@ import appliance.report
 from appliance.report import figures, page, pictures, render, words, write_report
 from appliance.report.pictures import SCALES, crop_box
 from appliance.report.scores import Scored, delivered_scores
+from tests.html_page import Page
 from tests.sample_run import THRESHOLD, make_sample_run, sample_result
 
 SCHEMA = json.loads((Path(appliance.report.__file__).parents[1] / "result.schema.json").read_text("utf-8"))
-VOID = {"meta", "link", "img", "br"}
 DECISIONS = ("chosen", "tied", "abstained")
-
-
-class Page(HTMLParser):
-    """What a browser would find: text, tags with attributes, and tags left open."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split()).replace("\u202f", " ")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes another tag"
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
