@@ -90,7 +90,9 @@ def p_value(value: object) -> str:
     x = number(value)
     if x is None:
         return DASH
-    return "under .001" if x < 0.001 else f"{x:.2g}".removeprefix("0") if x < 0.995 else "1"
+    if x >= 0.995:
+        return "1"
+    return "under .001" if x < 0.001 else f"{x:.{3 if x < 0.01 else 2}f}".removeprefix("0")
 
 
 def same_variants(shown: Sequence[str]) -> str | None:
@@ -148,11 +150,13 @@ def coverage(report: Mapping[str, Any]) -> str:
     rows, confidence = report["figures"], report["confidence"]
     short = [row for row in rows if row["covered_high"] < confidence]
     above = sum(row["covered_low"] > confidence for row in rows)
-    said = f"In {above} of {len(rows)} rows they surely hold it more often than promised: wider than need be."
-    if not short:
-        return said + " In none do they surely hold it less often."
-    where = [f"{row['parts']} parts at {auroc(row['true_auroc'])}" for row in short]
-    return f"{said} They hold it surely less often with {listed(where)}."
+    said = []
+    if above:
+        said.append(f"In {above} of {len(rows)} rows surely more often than promised: wider than need be.")
+    if short:
+        where = [f"{row['parts']} parts at {auroc(row['true_auroc'])}" for row in short]
+        said.append(f"Surely less often than promised with {listed(where)}.")
+    return " ".join(said) or "In no row surely more or less often than promised."
 
 
 def promise(row: Mapping[str, Any]) -> str:

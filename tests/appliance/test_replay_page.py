@@ -246,7 +246,9 @@ def test_coverage_stands_with_a_verdict(full: Result, tmp_path: Path) -> None:
         {"parts": 20, "true_auroc": 0.9, "covered_low": 0.95, "covered_high": 1.0},
     ]
     said = page_words.coverage({"figures": rows, "confidence": 0.9})
-    assert "In 1 of 2 rows" in said and said.endswith("less often with 10 parts at .900.")
+    assert "In 1 of 2 rows" in said and said.endswith("less often than promised with 10 parts at .900.")
+    neither = page_words.coverage({"figures": [rows[0] | {"covered_high": 0.95}], "confidence": 0.9})
+    assert neither == "In no row surely more or less often than promised."
 
 
 def test_the_papers_protocol_has_no_thresholds_and_no_intervals(papers: Result, tmp_path: Path) -> None:
@@ -358,6 +360,14 @@ def test_the_page_lies_beside_the_tables_before_the_result(
     write_all(place, full)
     assert written[-2:] == ["replay.html", "replay.json"]
     assert (tmp_path / "replay.html").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0004, "under .001"), (0.0061, ".006"), (0.7, ".70"), (0.999, "1"), (None, "–")]
+)
+def test_p_values(value: float | None, text: str) -> None:
+    """Two digits, three of small ones, never a flat 0."""
+    assert page_words.p_value(value) == text
 
 
 @pytest.mark.parametrize(
