@@ -27,6 +27,7 @@ SCORES = "scores.csv"
 ANOMALIES = "anomalies"
 BANKS = "banks"
 ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
+REPLAY = "goodparts-replay"  # the file that marks the folder of a replay
 SCHEMA_VERSION = 1
 NAME_KEPT = 40  # letters of a run's name in that of its draft: file systems allow 255 bytes in all
 NEEDED = ("chosen", "candidates", "threshold", "aspect", "software")  # by those who read a result
@@ -34,15 +35,7 @@ NEEDED = ("chosen", "candidates", "threshold", "aspect", "software")  # by those
 
 def check_output(out: Path, *, force: bool, images: Path | None = None) -> None:
     """Before any work: can the run on the photos in `images` be put at `out`? UsageError says why not."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
-    for path in (out, *out.parents):
-        if path.is_symlink() and not path.exists():
-            where = "" if path == out else f"{path} is "
-            gone = f"{where}a link to {path.readlink()}, which is not there"
-            raise UsageError(f"--out {out}: {gone}. Give another folder.")
-    if not (above := _nearest(out)).is_dir():
-        raise UsageError(f"--out {out}: {above} is a file. Give the name of a folder, new or empty.")
+    check_place(out)
     if images is not None and out.exists() and images.exists() and out.samefile(images):
         raise UsageError(
             f"--out {out}: is the folder of the photos. Give another one: the next calibration would take "
@@ -55,6 +48,19 @@ def check_output(out: Path, *, force: bool, images: Path | None = None) -> None:
     taken = [name for name in ENTRIES if (out / name).exists()]
     if taken and not (out / RESULT).exists():
         raise UsageError(f"--out {out}: holds {taken[0]} but no result. Give a new or empty folder.")
+
+
+def check_place(out: Path) -> None:
+    """UsageError if no folder can be there, whoever makes it."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
+    for path in (out, *out.parents):
+        if path.is_symlink() and not path.exists():
+            where = "" if path == out else f"{path} is "
+            gone = f"{where}a link to {path.readlink()}, which is not there"
+            raise UsageError(f"--out {out}: {gone}. Give another folder.")
+    if not (above := _nearest(out)).is_dir():
+        raise UsageError(f"--out {out}: {above} is a file. Give the name of a folder, new or empty.")
 
 
 @contextmanager
@@ -122,8 +128,10 @@ def read_result(run: Path) -> dict[str, Any]:
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether pictures below `folder` are a run's own, and no photos; also of a run that lost its result."""
-    return (folder / ANOMALIES).is_dir() and (folder / SCORES).is_file()
+    """Whether pictures below `folder` are a run's or a replay's own, and no photos; also of a run that lost
+    its result."""
+    is_run = (folder / ANOMALIES).is_dir() and (folder / SCORES).is_file()
+    return is_run or (folder / REPLAY).is_file()
 
 
 def _nearest(out: Path) -> Path:

@@ -125,7 +125,8 @@ def _replay(options: argparse.Namespace) -> int:
     try:
         result = replay(asked, station, settings.engines, progress)
     except KeyboardInterrupt:
-        progress.say(f"what is finished is kept in {out}: the same command goes on from there")
+        if out.is_dir():
+            progress.say(f"what is finished is kept in {out}: the same command goes on from there")
         raise
     finally:
         progress.close()

@@ -140,6 +140,7 @@ def _executor(
     processes: int, initializer: object = None, arguments: tuple[object, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
     """Ends its processes at once when the block fails: what they do would be thrown away."""
+    _start_tracker()
     executor = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
@@ -165,12 +166,17 @@ def _executor(
 def _terminal_held() -> Iterator[None]:
     """Processes that are started here have Ctrl-C wait until they are ready to ignore it; this one has it
     wait until the block ends. Else it would fall into their imports."""
-    resource_tracker.ensure_running()  # whose start would let signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Python's own process that clears up after killed ones: a closed terminal must not end it first."""
+    with _terminal_held():
+        resource_tracker.ensure_running()
 
 
 def _quietly(initializer: object, arguments: tuple[object, ...]) -> None:
@@ -265,6 +271,7 @@ def _heard(progress: Progress) -> Iterator[Queue[Message]]:
 
     Nobody waits for it: a process that was killed while it wrote would leave its lock, or half a message.
     """
+    _start_tracker()
     messages: Queue[Message] = multiprocessing.get_context("spawn").Queue()
     is_over = threading.Event()
     listener = threading.Thread(target=_listen, args=(messages, is_over, progress), daemon=True)

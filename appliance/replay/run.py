@@ -65,8 +65,10 @@ def replay(
     candidates = candidates_of(engines, first)  # what is wrong with the settings shows before any work
     for sentence in (*dataset.notes, *engines.problems, *candidates.problems, *engines.fallen):
         progress.say(f"note: {sentence}")
+    cache = _cache_folder(options)
+    if options.outliers is not None:
+        Outliers(options.outliers)  # as long as nothing is written
     with workplace(options.out, options.root) as place:
-        cache = _cache_folder(options)
         Cache(cache, limit_bytes=_bytes(options.cache_gb))
         processes = processes_for(
             options.workers, len(dataset.tasks) * options.seeds, on_gpu=engines.device == "cuda"

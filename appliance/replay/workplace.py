@@ -18,8 +18,8 @@ from typing import Any
 
 from appliance.deliver import folder_name
 from appliance.errors import GoodpartsError, UsageError
+from appliance.run_folder import REPLAY, check_place
 
-MARK = "goodparts-replay"
 FORMAT = 1  # of the units; raise it when older ones cannot be read, or would be computed otherwise
 JSON, PAGE, TABLES, UNITS, CACHE = "replay.json", "replay.html", "tables", "units", "cache"
 SHOWN_DIGITS = 16  # of a unit's key in its folder's name
@@ -84,14 +84,13 @@ def workplace(out: Path, root: Path) -> Iterator[Workplace]:
 
 
 def _check(out: Path, root: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file. Give the name of a folder, new or empty.")
+    check_place(out)
     if out.resolve().is_relative_to(root.resolve()):
         raise UsageError(
             f"--out {out}: lies among the photos of {root}, and would be read as one of its folders. "
             "Give a folder elsewhere."
         )
-    if out.is_dir() and not (out / MARK).is_file() and any(p.name != ".lock" for p in out.iterdir()):
+    if out.is_dir() and not (out / REPLAY).is_file() and any(p.name != ".lock" for p in out.iterdir()):
         raise UsageError(f"--out {out}: holds files that are no replay's. Give a new or empty folder.")
 
 
@@ -103,7 +102,7 @@ def _hold(lock: int, out: Path) -> None:
 
 
 def _mark(out: Path) -> None:
-    mark, said = out / MARK, str(FORMAT)
+    mark, said = out / REPLAY, str(FORMAT)
     if not mark.exists():
         mark.write_text(f"{said}\n", encoding="utf-8")
     found = mark.read_text(encoding="utf-8").strip()
