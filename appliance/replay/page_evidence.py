@@ -82,6 +82,7 @@ def scatters(result: Result, variants: Sequence[str]) -> list[Shown]:
         for variant in variants:
             true = curves["true"][variant]
             y = axis_over(true)
+            leaders = _leaders(result, synthetic, true)
             small = [
                 {
                     "name": source,
@@ -96,8 +97,11 @@ def scatters(result: Result, variants: Sequence[str]) -> list[Shown]:
                     "title": VARIANTS[variant][0],
                     "spearman": spearman(np.array(synthetic), np.array(true)),
                     "large": scatter(
-                        _points(result, synthetic, true), y, labelled=_labels(result, synthetic, true)
+                        _points(result, synthetic, true),
+                        y,
+                        rings={"first": leaders["synthetic"], "best": leaders["true"]},
                     ),
+                    **leaders,
                     "small": small,
                     "units": curves["units"],
                 }
@@ -128,10 +132,10 @@ def _points(result: Result, synthetic: Sequence[float], true: Sequence[float]) -
     ]
 
 
-def _labels(result: Result, synthetic: Sequence[float], true: Sequence[float]) -> dict[str, str]:
+def _leaders(result: Result, synthetic: Sequence[float], true: Sequence[float]) -> dict[str, str]:
     """The one that is best on real anomalies, and the one that synthetic ones put first."""
     names = [candidate["name"] for candidate in result["candidates"]]
-    return {name: name for name in (names[int(np.argmax(true))], names[int(np.argmax(synthetic))])}
+    return {"true": names[int(np.argmax(true))], "synthetic": names[int(np.argmax(synthetic))]}
 
 
 def k_lines(result: Result, variants: Sequence[str]) -> list[Shown]:

@@ -99,8 +99,8 @@ def agreement_dots(mean: float | None, units: Sequence[float], axis: Axis, *, ch
     return drawing(parts, said, f"whisker{' is-chosen' if chosen else ''}", height=None)
 
 
-def scatter(points: Sequence[Point], y: Axis, *, labelled: Mapping[str, str] | None = None) -> Markup:
-    """Synthetic against real AUROC. y: shared by the panels of a figure. labelled: words by candidate."""
+def scatter(points: Sequence[Point], y: Axis, *, rings: Mapping[str, str] | None = None) -> Markup:
+    """Synthetic against real AUROC. y: shared by the panels of a figure. rings: whom to ring, by class."""
     x = axis_over(point.x for point in points)
     parts = [*_frame(x, y)]
     for point in points:
@@ -110,7 +110,14 @@ def scatter(points: Sequence[Point], y: Axis, *, labelled: Mapping[str, str] | N
                 point.colour % COLOURS, _across(x, point.x), _up(y, point.y), printable(title)
             )
         )
-    parts += [_label(point, x, y, text) for point, text in _words_of(points, labelled or {})]
+    parts += [
+        Markup('<circle class="ring {}" cx="{}" cy="{}" r="{}"/>').format(
+            kind, _across(x, point.x), _up(y, point.y), 7.5 + 3 * number
+        )
+        for number, (kind, name) in enumerate((rings or {}).items())
+        for point in points
+        if point.name == name
+    ]
     return drawing(parts, f"{len(points)} candidates", "plane", height=None)
 
 
@@ -207,24 +214,6 @@ def _text(x: str, y: str, text: str, anchor: str, kind: str = "") -> Markup:
     return Markup(
         '<text class="{}" x="{}" y="{}" text-anchor="{}" dominant-baseline="middle">{}</text>'
     ).format(kind, x, y, anchor, printable(text))
-
-
-def _words_of(points: Sequence[Point], labelled: Mapping[str, str]) -> list[tuple[Point, str]]:
-    return [(point, labelled[point.name]) for point in points if point.name in labelled]
-
-
-def _label(point: Point, x: Axis, y: Axis, text: str) -> Markup:
-    """Beside its point, towards the middle, so that it stays in the drawing."""
-    is_right = _share(x, point.x) > 0.5
-    return Markup(
-        '<text class="label" x="{}" y="{}" dx="{}" text-anchor="{}" dominant-baseline="middle">{}</text>'
-    ).format(
-        _across(x, point.x),
-        _up(y, point.y),
-        -9 if is_right else 9,
-        "end" if is_right else "start",
-        printable(text),
-    )
 
 
 def _line(line: Line, at: Sequence[str], y: Axis) -> list[Markup]:

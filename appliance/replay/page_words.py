@@ -53,6 +53,7 @@ VERDICTS = {  # the body's class, which is its colour, and the headline
     "unclear": ("tied", "Not told apart from a random choice"),
     "worse": ("abstained", "The choice is worse than a random one"),
 }
+FIXED = {"better": " and the best fixed one", "unclear": "", "worse": ", not the best fixed one"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,8 @@ def verdict(result: Result) -> Verdict:
     report = result["regret"][EVERYTHING]
     figures = report["variants"]["one_vs_rest"]
     tone, headline = VERDICTS[_beside(figures["chosen_minus"][RANDOM])]
+    if tone == "chosen" and len(report["tasks"]) > 1:  # of one task, best fixed is choosing with labels
+        headline += FIXED[_beside(figures["chosen_minus"][BEST_FIXED])]
     return Verdict(
         tone=tone,
         headline=headline,

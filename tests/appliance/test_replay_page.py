@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.replay import page, page_words
-from appliance.replay.levels import CHOSEN, LABELS_ON_HALF, RANDOM
+from appliance.replay.levels import BEST_FIXED, CHOSEN, LABELS_ON_HALF, RANDOM
 from appliance.replay.page import render, write_page
 from appliance.replay.page_figures import Cloud, Line, Point, axis_over, lines, plane, scatter
 from appliance.replay.page_words import VARIANTS, signed, signed_tick, strategy, within
@@ -107,18 +107,21 @@ def test_paired_differences_stand_with_a_word(full: Result, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "says", "tone"),
+    ("random", "fixed", "says", "tone"),
     [
-        (-0.09, -0.01, "The choice beats a random one", "chosen"),
-        (-0.09, 0.01, "Not told apart from a random choice", "tied"),
-        (0.01, 0.09, "The choice is worse than a random one", "abstained"),
+        ((-0.09, -0.01), (-0.02, 0.01), "The choice beats a random one", "chosen"),
+        ((-0.09, -0.01), (-0.02, -0.01), "The choice beats a random one and the best fixed one", "chosen"),
+        ((-0.09, -0.01), (0.01, 0.02), "The choice beats a random one, not the best fixed one", "chosen"),
+        ((-0.09, 0.01), (-0.02, -0.01), "Not told apart from a random choice", "tied"),
+        ((0.01, 0.09), (-0.02, -0.01), "The choice is worse than a random one", "abstained"),
     ],
 )
-def test_the_headline_is_what_the_interval_allows(
-    changed: Result, tmp_path: Path, low: float, high: float, says: str, tone: str
+def test_the_headline_is_what_the_intervals_allow(
+    changed: Result, tmp_path: Path, random: Any, fixed: Any, says: str, tone: str
 ) -> None:
-    """Better or worse than random is said only if the paired interval leaves no doubt."""
-    figures_of(changed)["chosen_minus"][RANDOM] = {"value": (low + high) / 2, "low": low, "high": high}
+    """Better or worse than random or the best fixed is said only if the paired interval leaves no doubt."""
+    for name, (low, high) in {RANDOM: random, BEST_FIXED: fixed}.items():
+        figures_of(changed)["chosen_minus"][name] = {"value": (low + high) / 2, "low": low, "high": high}
     found = read(changed, tmp_path)
     assert found.all("body")[0]["class"] == tone
     assert f"<h1>{says}</h1>" in render(changed, tmp_path)
@@ -189,6 +192,24 @@ def test_outcomes_and_rank_agreement(full: Result, tmp_path: Path) -> None:
             for v in VARIANTS
         ).replace("\u202f", " ")
         assert f"{'The decision (all that vote)' if source == 'decision' else source} {row}" in text
+
+
+def test_candidates_lie_at_their_averages_with_the_leaders_ringed(full: Result, tmp_path: Path) -> None:
+    """A point each in every panel; the best on real anomalies and the first by synthetic ones are named."""
+    html = render(full, tmp_path)
+    panels = re.findall(r'<svg class="plane" .*?</svg>', html)
+    n_groups, n_variants = 3, 3
+    assert len(panels) == n_groups * n_variants * (1 + len(SOURCES))
+    assert {len(re.findall(r'circle class="c\d"', panel)) for panel in panels} == {len(CANDIDATES)}
+    assert sum("ring best" in panel and "ring first" in panel for panel in panels) == n_groups * n_variants
+    names = list(CANDIDATES)
+    true = full["curves"]["all"]["true"]["one_vs_rest"]
+    means = [float(np.mean([u["synthetic"]["mean"][name] for u in full["units"]])) for name in names]
+    leader, first = int(np.argmax(true)), int(np.argmax(means))
+    assert (
+        f"best on real anomalies: {names[leader]} first by synthetic ones: {names[first]}" in Page(html).text
+    )
+    assert f"{names[first]}: synthetic {auroc(means[first])}, real {auroc(true[first])}" in html
 
 
 def test_the_papers_tables_have_all_rows(full: Result, tmp_path: Path) -> None:
