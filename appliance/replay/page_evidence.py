@@ -76,37 +76,34 @@ def sources(result: Result) -> list[str]:
 
 def scatters(result: Result, variants: Sequence[str]) -> list[Shown]:
     """By group, then by variant: all that vote together (large), then each source (small)."""
-    shown = []
-    for group, curves in result["curves"].items():
-        synthetic = _synthetic_means(result, group)
-        for variant in variants:
-            true = curves["true"][variant]
-            y = axis_over(true)
-            leaders = _leaders(result, synthetic, true)
-            small = [
-                {
-                    "name": source,
-                    "spearman": sweep["spearman"],
-                    "drawing": scatter(_points(result, sweep["synthetic"], true), y),
-                }
-                for source, sweep in _at_all(curves, variant).items()
-            ]
-            shown.append(
-                {
-                    "group": group,
-                    "title": VARIANTS[variant][0],
-                    "spearman": spearman(np.array(synthetic), np.array(true)),
-                    "large": scatter(
-                        _points(result, synthetic, true),
-                        y,
-                        rings={"first": leaders["synthetic"], "best": leaders["true"]},
-                    ),
-                    **leaders,
-                    "small": small,
-                    "units": curves["units"],
-                }
-            )
-    return shown
+    return [
+        _scatter(result, group, curves, variant)
+        for group, curves in result["curves"].items()
+        for variant in variants
+    ]
+
+
+def _scatter(result: Result, group: str, curves: Mapping[str, Any], variant: str) -> Shown:
+    true, synthetic = curves["true"][variant], _synthetic_means(result, group)
+    y = axis_over(true)
+    best, highest = _leader(result, true), _leader(result, synthetic)
+    rings = {"highest": highest, "best": best}
+    return {
+        "group": group,
+        "title": VARIANTS[variant][0],
+        "spearman": spearman(np.array(synthetic), np.array(true)),
+        "best": best,
+        "highest": highest,
+        "large": scatter(_points(result, synthetic, true), y, rings=rings),
+        "small": [
+            {
+                "name": source,
+                "spearman": curves["spearman"][source][ALL][variant],
+                "drawing": scatter(_points(result, sweep[ALL], true), y),
+            }
+            for source, sweep in curves["synthetic"].items()
+        ],
+    }
 
 
 def _synthetic_means(result: Result, group: str) -> list[float]:
@@ -114,14 +111,6 @@ def _synthetic_means(result: Result, group: str) -> list[float]:
     units = [unit for unit in result["units"] if group in (EVERYTHING, unit["group"])]
     names = [candidate["name"] for candidate in result["candidates"]]
     return [float(np.mean([unit["synthetic"]["mean"][name] for unit in units])) for name in names]
-
-
-def _at_all(curves: Mapping[str, Any], variant: str) -> dict[str, Shown]:
-    return {
-        source: {"synthetic": sweep[ALL], "spearman": curves["spearman"][source][ALL][variant]}
-        for source, sweep in curves["synthetic"].items()
-        if ALL in sweep
-    }
 
 
 def _points(result: Result, synthetic: Sequence[float], true: Sequence[float]) -> list[Point]:
@@ -132,10 +121,9 @@ def _points(result: Result, synthetic: Sequence[float], true: Sequence[float]) -
     ]
 
 
-def _leaders(result: Result, synthetic: Sequence[float], true: Sequence[float]) -> dict[str, str]:
-    """The one that is best on real anomalies, and the one that synthetic ones put first."""
-    names = [candidate["name"] for candidate in result["candidates"]]
-    return {"true": names[int(np.argmax(true))], "synthetic": names[int(np.argmax(synthetic))]}
+def _leader(result: Result, aurocs: Sequence[float]) -> str:
+    name: str = result["candidates"][int(np.argmax(aurocs))]["name"]
+    return name
 
 
 def k_lines(result: Result, variants: Sequence[str]) -> list[Shown]:
