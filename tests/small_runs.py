@@ -109,8 +109,9 @@ def start(
     env: Mapping[str, str] | None = None,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
+    session: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start a command as a process of its own."""
+    """Start a command as a process of its own; session: the first of a session, as from a terminal."""
     # A buffered stream fails later than an unbuffered one: as on the box, whatever this environment sets.
     usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     path = os.pathsep.join([str(ROOT), *((env or {}).get("PYTHONPATH", "").split(os.pathsep))])
@@ -120,6 +121,7 @@ def start(
         stdout=stdout,
         stderr=stderr,
         text=True,
+        start_new_session=session,
     )
 
 

@@ -23,7 +23,7 @@ from appliance.replay.study import result_of
 from appliance.replay.tables import write_all
 from appliance.replay.task import Dataset, Task
 from appliance.replay.unit import FILE
-from appliance.replay.workplace import CACHE, FORMAT, Workplace, workplace
+from appliance.replay.workplace import CACHE, FORMAT, Workplace, check_out, workplace
 from appliance.result import engine_rows
 from appliance.settings import EnginesSettings, StationSettings
 
@@ -65,6 +65,7 @@ def replay(
     candidates = candidates_of(engines, first)  # what is wrong with the settings shows before any work
     for sentence in (*dataset.notes, *engines.problems, *candidates.problems, *engines.fallen):
         progress.say(f"note: {sentence}")
+    check_out(options.out, options.root)
     cache = _cache_folder(options)
     if options.outliers is not None:
         Outliers(options.outliers)  # as long as nothing is written

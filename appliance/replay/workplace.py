@@ -72,7 +72,7 @@ def workplace(out: Path, root: Path) -> Iterator[Workplace]:
     UsageError if it is a file, holds something else, lies among the photos, is another release's or is in
     use; a GoodpartsError names the disk's fault.
     """
-    _check(out, root)
+    check_out(out, root)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (out / ".lock").open("w") as lock:
@@ -83,7 +83,8 @@ def workplace(out: Path, root: Path) -> Iterator[Workplace]:
         raise _unwritable(out, error) from error
 
 
-def _check(out: Path, root: Path) -> None:
+def check_out(out: Path, root: Path) -> None:
+    """UsageError if `out` is a file, holds something else or lies among the photos of `root`."""
     check_place(out)
     if out.resolve().is_relative_to(root.resolve()):
         raise UsageError(
