@@ -79,6 +79,7 @@ def _sections(result: Result) -> Shown:
         "regrets": page_regret.regrets(result, variants),
         "tasks": page_regret.tasks(result),
         "units_at_once": page_regret.UNITS_AT_ONCE,
+        "false_alarm": page_words.FALSE_ALARM,
         "outcomes": page_regret.outcomes(result),
         "agreement": page_evidence.agreement(result, variants),
         "kinds": page_evidence.kinds(result),

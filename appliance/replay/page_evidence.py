@@ -20,7 +20,7 @@ from appliance.replay.page_figures import (
     share_whisker,
 )
 from appliance.replay.page_regret import MAXIMUM_UNITS, PRIMARY, Shown
-from appliance.replay.page_words import VARIANTS, promise, signed_tick, table_row
+from appliance.replay.page_words import VARIANTS, promise, signed_tick, table_row, worst_threshold
 from appliance.replay.page_words import coverage as coverage_words
 from appliance.replay.page_words import menu as menu_title
 from appliance.replay.rank_agreement import spearman
@@ -216,6 +216,7 @@ def thresholds(result: Result) -> Shown | None:
             }
             for row in found
         ],
+        "worst": worst_threshold([u for u in units if u["seed"] == result["software"]["first_seed"]]),
         "units": sorted(units, key=lambda unit: (unit["task"], unit["seed"]))[:MAXIMUM_UNITS],
     }
 

@@ -176,6 +176,21 @@ def promise(row: Mapping[str, Any]) -> str:
     return f"Aimed at {percent(rejects['promised_rate'])}, without a promise. {kept}"
 
 
+def worst_threshold(units: Sequence[Mapping[str, Any]]) -> str | None:
+    """The task of one seed whose good photos speak loudest against the rate, if not by chance alone.
+
+    The smallest of many p-values is small by chance: it has to be so times their number (Bonferroni).
+    """
+    worst = min(units, key=lambda unit: unit["false_rejects"]["p_value"])
+    rejects = worst["false_rejects"]
+    if rejects["p_value"] * len(units) >= FALSE_ALARM:
+        return None
+    return (
+        f"Worst in {worst['task']}: {rejects['rejected']} of {rejects['photos']} rejected, "
+        f"{percent(rejects['rate'])} instead of {percent(rejects['promised_rate'])}."
+    )
+
+
 def _beside(one: Interval) -> str:
     """The difference chosen minus another: is it surely on one side of 0?"""
     if one["high"] < 0:

@@ -253,6 +253,17 @@ def test_a_broken_promise_is_said(p: float, says: str) -> None:
     assert says in page_words.promise(row).replace("\u202f", " ")
 
 
+def test_a_task_that_rejects_too_much_is_named_at_the_top(changed: Result, tmp_path: Path) -> None:
+    """If that is more than the worst of so many tasks shows by chance."""
+    unit = next(u for u in changed["units"] if u["task"] == "wood" and u["seed"] == 0)
+    rejects = unit["judged_threshold"]["false_rejects"]
+    rejects |= {"rejected": 9, "rate": 0.375, "p_value": 0.016}
+    said = "Worst in wood: 9 of 24 rejected, 38 % instead of 5 %."
+    assert said in read(changed, tmp_path).text
+    rejects["p_value"] = 0.017
+    assert said not in read(changed, tmp_path).text
+
+
 def test_coverage_stands_with_a_verdict(full: Result, tmp_path: Path) -> None:
     """Each simulated row, and whether intervals hold the truth as often as promised."""
     text = read(full, tmp_path).text
