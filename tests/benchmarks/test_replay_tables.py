@@ -10,7 +10,10 @@ from appliance.errors import UsageError
 from benchmarks.replay_tables import STRATEGIES, blocks, with_blocks
 from tests.replay_result import make_result
 
-DOCUMENT = "# Title\n<!-- replay: drawn regret -->\nold\n<!-- end -->\n\n<!-- replay: other -->\nkept\n<!-- end -->\n"
+DOCUMENT = (
+    "# Title\n<!-- replay: drawn regret -->\nold\n<!-- end -->\n"
+    "\n<!-- replay: other -->\nkept\n<!-- end -->\n"
+)
 
 
 @pytest.fixture(scope="module")
