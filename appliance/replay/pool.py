@@ -301,4 +301,5 @@ def _listen(messages: Queue[Message], is_over: threading.Event, progress: Progre
             progress.say(f"{name}: {message}")
     for message, count in said.items():
         if count > 1:
-            progress.say(f"{count - 1} times more: {message}")
+            again = "once" if count == 2 else f"{count - 1} times"
+            progress.say(f"{again} more: {message}")

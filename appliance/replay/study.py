@@ -169,21 +169,28 @@ class _Sums:
 def _common(folders: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
     """(the candidates that no unit left out, in the first one's order; why others are missing)."""
     names: list[str] | None = None
-    left_out: dict[str, str] = {}
+    failures: dict[str, list[str]] = {}
     chosen: set[str] = set()
     for folder in folders:
         unit = load_unit(folder)
         chosen.add(unit.chosen)
-        left_out |= {n: f"{unit.task}, seed {unit.seed}: {why}" for n, why in unit.failures.items()}
+        for name, why in unit.failures.items():
+            failures.setdefault(name, []).append(f"{unit.task}, seed {unit.seed}: {why}")
         names = unit.names if names is None else [name for name in names if name in set(unit.names)]
-    broken = chosen & left_out.keys()
-    if broken or not names:
-        name = min(broken or left_out)
+    left_out = {name: _failed(reasons, len(folders)) for name, reasons in failures.items()}
+    remedy = "Repair it, or name it in detectors.exclude, and run the replay again."
+    for name in sorted(chosen & left_out.keys()):
         raise GoodpartsError(
-            f"candidate {name} was chosen for one task and failed for another ({left_out[name]}), so tasks "
-            "cannot be compared. Repair it, or name it in detectors.exclude and run the replay again."
+            f"candidate {name} was chosen for one task and failed for another, so tasks cannot be compared: "
+            f"{left_out[name]}. {remedy}"
         )
+    if not names:
+        raise GoodpartsError(f"no candidate is left that worked for all tasks: {left_out}. {remedy}")
     return names, left_out
+
+
+def _failed(reasons: Sequence[str], units: int) -> str:
+    return f"failed in {len(reasons)} of {units}, first in {reasons[0]}"
 
 
 def _only(unit: Unit, common: Sequence[str]) -> Unit:

@@ -34,7 +34,7 @@ def summary(result: Result, out: Path) -> str:
         "",
         *_outcomes(figures),
         *_thresholds(result),
-        *(f"  left out of all: {name}, {why}" for name, why in result["left_out"].items()),
+        *(f"  left out: {name} {why}" for name, why in result["left_out"].items()),
         f"report  {out / PAGE}",
         f"result  {out / JSON}",
         f"tables  {out / TABLES}",
