@@ -17,6 +17,7 @@ from appliance.report.scores import Scored
 from appliance.report.words import auroc, number, printable, score, tick
 
 CHANCE = 0.5
+ROUND = (0.5, 1, 2, 5, 10)  # steps of a scale, in powers of ten
 MAXIMUM_DOTS = 400  # in one row; beyond, every n-th in the order of the scores is drawn
 
 
@@ -57,9 +58,16 @@ def linear_axis(low: float, high: float) -> Axis:
     """Two to six ticks at round values."""
     raw = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw)
+    place = next(i for i, m in enumerate(ROUND) if m * unit >= raw)
+    ticks = _multiples(ROUND[place] * unit, low, high)
+    if len(ticks) < 2:
+        ticks = _multiples(ROUND[place - 1] * unit, low, high)
+    return Axis(low=low, high=high, ticks=ticks)
+
+
+def _multiples(step: float, low: float, high: float) -> tuple[float, ...]:
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return Axis(low=low, high=high, ticks=tuple(i * step for i in range(first, last + 1)))
+    return tuple(i * step for i in range(first, last + 1))
 
 
 def axis_labels(axis: Axis, *, text: Callable[[float], str] = tick) -> Markup:
