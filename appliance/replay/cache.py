@@ -77,11 +77,11 @@ class Cache:
         return self._folder / key[:2] / f"{key}.npz"
 
 
-def key_of(*parts: str | bytes | int | float) -> str:
+def key_of(*parts: str | float) -> str:
     """64 hexadecimal digits for what a value is computed from, in order."""
     digest = hashlib.sha256(f"{FORMAT}".encode())
     for part in parts:
-        data = part if isinstance(part, bytes) else repr(part).encode()
+        data = repr(part).encode()
         digest.update(len(data).to_bytes(8, "little"))  # so that "ab", "c" is not "a", "bc"
         digest.update(data)
     return digest.hexdigest()

@@ -54,11 +54,14 @@ class Workplace:
         path = self.folder / name
         draft = path.with_name(f".{path.name}.tmp")
         path.parent.mkdir(exist_ok=True)
-        with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        try:
+            with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def write_json(self, result: Mapping[str, Any]) -> None:
         """NaN is refused: JSON has none."""

@@ -1,0 +1,91 @@
+"""Finished tasks of a replay with made-up scores, without any photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from appliance.evidence import Evidence, Trial
+from appliance.replay.unit import CandidateRow, Neighbourhood, Unit
+
+
+def sample_unit(
+    *,
+    task: str = "gear",
+    seed: int = 0,
+    names: Sequence[str] = ("a/pooled", "b/patches", "gabor/pooled"),
+    chosen: str = "a/pooled",
+    failures: Mapping[str, str] | None = None,
+    near: bool = False,
+) -> Unit:
+    """Candidates that did not fail are `names`; scores are drawn."""
+    rng = np.random.default_rng([seed, *task.encode()])
+    count = len(names)
+    return Unit(
+        task=task,
+        group=None,
+        seed=seed,
+        candidates=tuple(_row(name, rank, rng) for rank, name in enumerate(names, start=1)),
+        outcome="tied",
+        chosen=chosen,
+        tied=(chosen,),
+        reason="It is as good as any \u2013 or better.",
+        threshold={"value": 0.25, "method": "held_out", "certified": True, "requested_rate": 0.05},
+        evidence=Evidence(
+            candidates=list(names),
+            trials=[_trial(generator, count, rng) for generator in ("perlin", "outliers")],
+            silent=frozenset({"outliers"}),
+        ),
+        good=rng.random((count, 5)),
+        anomalous={"scratch": rng.random((count, 3)), "a/b\\n": rng.random((count, 4))},
+        counts={"photos": 12, "parts": 11},
+        failures=dict(failures or {}),
+        warnings=("Only 11 distinct parts.",),
+        refused=({"name": "cut.png", "reason": "half written", "code": "truncated"},),
+        stages=({"name": "decide", "seconds": 0.5, "peak_mib": 100.0},),
+        neighbourhood=_neighbourhood(rng) if near else None,
+    )
+
+
+def _row(name: str, rank: int, rng: np.random.Generator) -> CandidateRow:
+    low, middle, high = np.sort(rng.random(3)).tolist()
+    return CandidateRow(
+        name=name,
+        kind=name.split("/")[1],
+        cost_mflop=10.0 * rank,
+        auroc=middle,
+        auroc_low=low,
+        auroc_high=high,
+        mean_rank=float(rank),
+        p_best=1 / 3,
+        rank=rank,
+    )
+
+
+def _trial(generator: str, count: int, rng: np.random.Generator) -> Trial:
+    return Trial(
+        generator=generator,
+        fold=0,
+        anomaly_scores=rng.random((count, 6)),
+        anomaly_parents=rng.integers(0, 4, (6, 2)),
+        anomaly_strengths=rng.random(6),
+        round_trip_scores=rng.random((count, 4)),
+        round_trip_parents=np.arange(4)[:, None],
+        normal_scores=rng.random((count, 4)),
+        normal_parents=np.arange(4)[:, None],
+    )
+
+
+def _neighbourhood(rng: np.random.Generator) -> Neighbourhood:
+    def rows(n: int) -> np.ndarray:
+        return rng.random((n, 8), dtype=np.float32)
+
+    return Neighbourhood(
+        encoder="a",
+        out_class="scratch",
+        auroc=0.75,
+        normal=rows(5),
+        real=rows(3),
+        synthetic={"perlin": rows(6), "cutpaste": rows(2)},
+    )
