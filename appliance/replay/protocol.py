@@ -24,6 +24,7 @@ from appliance.settings import StationSettings
 Protocol = Literal["appliance", "paper"]
 
 PAPERS_GENERATOR = "diffstyle_global"
+PAPERS_GAMMA = 0.7  # weight of the content (Sec. 3.2); steps and t_edit are not stated, and stay settings
 # The paper's candidates see a photo as one vector of a network.
 NOT_THE_PAPERS = ("*/patches*", "gabor/*", "raw/*")
 FEWEST_NORMAL = 3  # an AUROC against fewer good photos has two or three values
@@ -75,7 +76,13 @@ def _as_the_paper(station: StationSettings, dataset: Dataset) -> StationSettings
         for name in type(generators).model_fields
     }
     changed[PAPERS_GENERATOR] = generators.diffstyle_global.model_copy(
-        update={"enabled": True, "votes": True, "count": count}
+        update={
+            "enabled": True,
+            "votes": True,
+            "count": count,
+            "gamma": PAPERS_GAMMA,
+            "interpolation": "lerp",
+        }
     )
     exclude = (*station.detectors.exclude, *NOT_THE_PAPERS)
     return station.model_copy(
