@@ -164,13 +164,23 @@ def _executor(
 
 @contextmanager
 def _terminal_held() -> Iterator[None]:
-    """Processes that are started here have Ctrl-C wait until they are ready to ignore it; this one has it
-    wait until the block ends. Else it would fall into their imports."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
+    """Processes that are started here have Ctrl-C wait until they are ready to ignore it: it would fall into
+    their imports. This one hears of what stops it when the block ends: none is left half started.
+    """
+    heard: list[int] = []
+    usual = {
+        number: signal.signal(number, lambda number, _frame: heard.append(number))
+        for number in {*OF_A_TERMINAL, signal.SIGTERM}
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)  # which processes inherit
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for late in heard:
+            signal.raise_signal(late)
 
 
 def _start_tracker() -> None:

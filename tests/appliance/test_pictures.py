@@ -145,6 +145,77 @@ def test_what_passes_together_does_not_depend_on_who_asks() -> None:
     ]
 
 
+def test_one_file_named_twice_is_two_encoders() -> None:
+    """The settings may give one's own file other means or another size under another name."""
+    pictures = Pictures(_pixels(*SIZES), aspect=1.0)
+    one, other = (
+        FakeEncoder(name, sha256="1" * 64, image_size=size) for name, size in (("a", 64), ("b", 128))
+    )
+    shapes = [pictures.outputs(encoder)["map_s8"].shape for encoder in (one, other)]
+    assert (one.seen, other.seen) == (3, 3) and shapes[0] != shapes[1]
+
+
+class Lazy(list):
+    """Pictures that say which of them were looked at."""
+
+    def __init__(self, pixels: list[np.ndarray]) -> None:
+        super().__init__(pixels)
+        self.looked_at: list[int] = []
+
+    def __getitem__(self, index):
+        self.looked_at.append(index)
+        return super().__getitem__(index)
+
+
+def test_pictures_are_looked_up_when_they_are_needed() -> None:
+    """They may be files: taking some opens none, an encoder opens those of its pass."""
+    lazy, encoder = Lazy(_pixels(*[(32, 32)] * (2 * PASS))), FakeEncoder()
+    some = Pictures(lazy, aspect=1.0).take(range(PASS, 2 * PASS)).take([3, 1])
+    assert len(some) == len(some.pixels) == 2 and lazy.looked_at == []
+    np.testing.assert_array_equal(some.pixels[-1], list.__getitem__(lazy, PASS + 1))
+    assert [one.shape for one in some.pixels[:1]] == [(32, 32, 3)]
+    assert lazy.looked_at == [PASS + 1, PASS + 3]
+    with pytest.raises(IndexError):
+        some.pixels[2]
+    lazy.looked_at.clear()
+    some.outputs(encoder)
+    assert lazy.looked_at == [*range(PASS, 2 * PASS)]
+
+
+def test_somebody_else_may_know_an_encoders_outputs() -> None:
+    """He is asked once for each pass, by places in the whole batch, also for pictures taken from taken ones;
+    without his asking for views no picture is opened.
+    """
+    lazy, encoder, asked = Lazy(_pixels(*[(32, 32)] * (PASS + 2))), FakeEncoder(), []
+    whole = Pictures(list(lazy), aspect=1.0).outputs(FakeEncoder())
+
+    def known(of, places, views):
+        asked.append((of, [*places]))
+        return {name: values[list(places)] for name, values in whole.items()}
+
+    pictures = Pictures(lazy, aspect=1.0, infer=known)
+    found = pictures.take([PASS + 1, 0, 4]).take([2, 0]).outputs(encoder)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(found[name], values[[4, PASS + 1]])
+    pictures.outputs(encoder)
+    assert asked == [(encoder, [*range(PASS)]), (encoder, [PASS, PASS + 1])]
+    assert encoder.seen == 0 and lazy.looked_at == []
+
+
+def test_views_are_drawn_for_who_asks_for_them() -> None:
+    """Of the pictures of the pass, in the station's shape."""
+    pixels, encoder, drawn = _pixels(*SIZES), FakeEncoder(), []
+
+    def watching(of, places, views):
+        drawn.append(views())
+        return of.infer(drawn[-1])
+
+    found = Pictures(pixels, aspect=2.0, infer=watching).outputs(encoder)
+    views = np.stack([resize(one, *encoder.view_size(2.0)) for one in pixels])
+    np.testing.assert_array_equal(np.concatenate(drawn), views)
+    np.testing.assert_array_equal(found["embedding"], FakeEncoder().infer(views)["embedding"])
+
+
 def test_bounds_hold_for_all_that_is_kept() -> None:
     """No more bytes stay than were allowed, but for the values of each key's last passes."""
     store: Store[np.ndarray] = Store(1000)

@@ -291,3 +291,52 @@ def test_without_candidates_left_there_is_no_evidence(tmp_path: Path, pool: Thre
     record = _run(tmp_path, pool, [FakeDetector("x", fits=False)], [FakeGenerator()])
     assert list(record.evidence().candidates) == []
     assert list(record.failures) == ["x"]
+
+
+# Sources that are not the scored photos, as in the paper's split
+
+
+def _sourced(
+    tmp_path: Path, pool: ThreadPoolExecutor, generator: FakeGenerator, sources: Sequence[int], count: int = 7
+) -> TrialRecord:
+    """Six photos in the bank and as sources, the others scored."""
+    fold = Fold(bank=np.arange(6), evaluation=np.arange(6, 12), sources=np.array(sources))
+    gallery = Gallery(tmp_path / "anomalies")
+    workshop = Workshop(pool=pool, gallery=gallery, clock=StageClock(), progress=Silent())
+    workload = Workload(generator=generator, count=count)
+    detectors = [FakeDetector("a"), FakeDetector("b")]
+    return run_trials(pictures_of(PHOTOS), PHOTOS, [fold], detectors, [workload], workshop, seed=0)
+
+
+def test_anomalies_come_from_the_sources(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    """The generator sees them alone, parents are theirs, and the scored photos made nothing."""
+    generator = FakeGenerator()
+    (trial,) = _sourced(tmp_path, pool, generator, [1, 3, 5]).trials
+    assert generator.calls == [(["photo_1.png", "photo_3.png", "photo_5.png"], 7)]
+    assert set(trial.anomaly_parents.ravel()) == {1, 3, 5}
+    assert trial.normal_parents.ravel().tolist() == [*range(6, 12)]
+
+
+def test_the_scored_photos_stand_in_the_place_of_round_trips(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    """AUROC is against them; round trips are not even scored, and anomalies are as they would be anyway."""
+    record = _sourced(tmp_path, pool, FakeGenerator(), range(6))
+    (trial,) = record.trials
+    np.testing.assert_array_equal(trial.round_trip_scores, trial.normal_scores)
+    np.testing.assert_array_equal(trial.round_trip_parents, trial.normal_parents)
+    level = np.mean(brightness(pictures_of(PHOTOS[:6])))
+    np.testing.assert_allclose(trial.normal_scores[0], np.array(brightness(pictures_of(PHOTOS[6:]))) - level)
+    kinds = [label.kind for block in record.blocks for label in block.labels if label.generator]
+    assert kinds == ["anomaly"] * 7
+    assert trial.anomaly_scores.shape == (2, 7) and (trial.anomaly_scores > trial.normal_scores.min()).any()
+
+
+def test_a_source_that_a_generator_leaves_as_it_is_counts_for_nothing(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Where sources are the scored photos an untouched round trip has their scores; here it has none."""
+    record = _sourced(tmp_path, pool, FakeGenerator(), [6, 7, 8])  # sources that are scored, too
+    (trial,) = record.trials
+    assert trial.round_trip_scores.shape == (2, 6) and trial.anomaly_scores.shape == (2, 7)
+    assert record.counts("perlin") == (7, 6)
