@@ -26,8 +26,8 @@ def summary(result: Result, out: Path) -> str:
     figures = report["variants"]["one_vs_rest"]
     count = len(report["tasks"])
     lines = [
-        f"{dataset['name']}: {count} task{'s' * (count != 1)}, {_seeds(report)}, "
-        f"{len(result['candidates'])} candidates",
+        f"{dataset['name']}: {_counted(count, 'task')}, {_seeds(report)}, "
+        f"{_counted(len(result['candidates']), 'candidate')}",
         "",
         f"  {'':<30}  AUROC  regret ({100 * report['confidence']:.0f} % interval)   worst task",
         *(_row(name, words, figures) for name, words in STRATEGIES.items()),
@@ -40,6 +40,10 @@ def summary(result: Result, out: Path) -> str:
         f"tables  {out / TABLES}",
     ]
     return "\n".join(lines)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _seeds(report: Mapping[str, Any]) -> str:

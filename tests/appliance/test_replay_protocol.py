@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import ImagesError
@@ -43,6 +43,7 @@ def _dataset(*tasks: Task, styles: int = 10, contents: int = 10, **more: object)
 PARTS = st.lists(st.integers(0, 25), min_size=13, max_size=40)
 
 
+@example(parts=[*range(13)], seed=0, styles=4, normals=4)
 @given(parts=PARTS, seed=st.integers(0, 5), styles=st.integers(1, 4), normals=st.integers(0, 4))
 @settings(max_examples=60, deadline=None)
 def test_the_papers_split(parts: list[int], seed: int, styles: int, normals: int) -> None:
