@@ -262,6 +262,24 @@ def test_the_papers_protocol_on_classes(folder: Path) -> None:
     assert paper.result["dataset"]["one_vs_rest"] and "The split is Goodparts' own" in paper.said.err
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_memory_does_not_grow_with_the_tasks(tmp_path: Path) -> None:
+    """Eight times the tasks, each with 11 MB of photos: neither the parent nor a process needs them all."""
+    peaks = {}
+    for count in (3, 24):
+        photos = tmp_path / f"{count} tasks"
+        for number in range(count):
+            for place, of in (("train/good", 10), ("test/good", 2), ("test/spot", 2)):
+                write_parts(photos / f"part {number}" / place, of, seed=number, kind="BMP", size_px=512)
+        settings = write_settings(tmp_path / "settings.yaml", SETTINGS)
+        arguments = command(photos, settings, tmp_path / f"out {count}", "--workers", "1")
+        peaks[count] = peak_bytes(start(*arguments, session=True))
+    # Outputs for test photos are kept up to a bound, which 21 tasks do not reach: 74 MB.
+    for grown in (many - few for few, many in zip(peaks[3], peaks[24], strict=True)):
+        assert grown < 21 * 11_000_000 / 2, peaks
+
+
 # Bad input
 
 
@@ -510,3 +528,21 @@ def worker_of(session: int) -> int:
         for pid in processes_of(session)
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != session
     )
+
+
+def peak_bytes(process: subprocess.Popen[str]) -> tuple[int, int]:
+    """The most memory of the first process of a session and of its others, which must end well."""
+    peaks: dict[int, int] = {}
+    while process.poll() is None:
+        for pid in processes_of(process.pid):
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+            except OSError:  # it ended meanwhile
+                continue
+            for line in status.splitlines():
+                if line.startswith("VmHWM:"):
+                    peaks[pid] = int(line.split()[1]) * 1024
+        time.sleep(0.05)
+    said = finish(process)
+    assert said.code == 0, said.err
+    return peaks[process.pid], max(peak for pid, peak in peaks.items() if pid != process.pid)

@@ -95,7 +95,7 @@ def replay(
         if waiting:
             do_jobs(waiting, brief, engine_settings, processes, progress)
         progress.step("judging")
-        result = result_of(brief, [job.folder for job in jobs], engines, fingerprint)
+        result = result_of(brief, [job.folder for job in jobs], engines, fingerprint, progress.step)
         write_all(place, result)
         return result
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,17 +49,22 @@ GOOD = "good"  # the set of good test photos of a task of defects
 DIGITS = 6
 
 Floats = npt.NDArray[np.float64]
+Tell = Callable[[str], None]
 
 
-def result_of(brief: Brief, folders: Sequence[Path], engines: Engines, fingerprint: str) -> dict[str, Any]:
-    """What replay.json holds, from the units in `folders`.
+def result_of(
+    brief: Brief, folders: Sequence[Path], engines: Engines, fingerprint: str, tell: Tell
+) -> dict[str, Any]:
+    """What replay.json holds, from the units in `folders`; `tell` hears what is being done.
 
     GoodpartsError if a unit is damaged, or a candidate was chosen in one and failed in another.
     """
     common, left_out = _common(folders)
     sums = _Sums(brief, common)
-    for folder in folders:
+    for done, folder in enumerate(folders):
+        tell(f"judging: {done} of {len(folders)}")
         sums.add(_only(load_unit(folder), common), folder)
+    tell("judging all together")
     return {
         "schema_version": SCHEMA_VERSION,
         "fingerprint": fingerprint,
