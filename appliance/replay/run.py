@@ -57,7 +57,14 @@ def replay(
     is kept for the same command.
     """
     progress.step(f"reading {options.root}")
-    dataset = read_dataset(options.root, options.layout, tasks=options.tasks)
+    intake = station.intake
+    dataset = read_dataset(
+        options.root,
+        options.layout,
+        tasks=options.tasks,
+        follow_links=intake.follow_links,
+        ignore=intake.ignore,
+    )
     check_tasks(dataset, options.protocol)
     progress.step("loading engines")
     engines = load_engines(station, engine_settings.model_copy(update={"threads": THREADS}))

@@ -843,3 +843,23 @@ def test_few_photos_a_class_make_the_papers_smaller_protocol(tmp_path: Path, pho
             (tmp_path / name / f"{number:03d}.png").write_bytes(b"")
     dataset = read_dataset(tmp_path, "classes")
     assert (dataset.styles, dataset.contents) == (side, side)
+
+
+def test_what_the_intakes_settings_say_of_files_holds(tmp_path):
+    """Linked categories, sets and photos serve where links are followed; ignored names nowhere."""
+    elsewhere, data = tmp_path / "elsewhere", tmp_path / "data"
+    whole, parts = write_category(elsewhere / "whole", train=13), write_category(elsewhere / "parts")
+    (data / "parts" / "train").mkdir(parents=True)
+    (data / "parts" / "test" / "good").mkdir(parents=True)
+    (data / "linked").symlink_to(whole)
+    for folder in ("train/good", "test/crack"):
+        (data / "parts" / folder).symlink_to(parts / folder)
+    for photo in (parts / "test" / "good").iterdir():
+        (data / "parts" / "test" / "good" / photo.name).symlink_to(photo)
+    with pytest.raises(ImagesError, match=r"holds no photos.*a link that leaves the folder"):
+        read_dataset(data, "mvtec")
+    dataset = read_dataset(data, "mvtec", follow_links=True, ignore=["012.png", "parts/test/good/002.*"])
+    found = {
+        name: (len(t.support), len(t.good), len(t.anomalous["crack"])) for name, t in by_name(dataset).items()
+    }
+    assert found == {"linked": (12, 3, 2), "parts": (12, 2, 2)}

@@ -23,15 +23,24 @@ LAYOUTS: Mapping[str, Reader] = {
 }
 
 
-def read_dataset(root: Path, layout: str, *, tasks: Sequence[str] = ()) -> Dataset:
+def read_dataset(
+    root: Path,
+    layout: str,
+    *,
+    tasks: Sequence[str] = (),
+    follow_links: bool = False,
+    ignore: Sequence[str] = (),
+) -> Dataset:
     """The labelled photos below `root` as tasks, or those of `tasks` alone; no photo is opened.
+
+    follow_links, ignore: as the settings' `intake` has them.
 
     UsageError if there is no such layout or task, or if a package that reads it is missing; ImagesError if
     the folder is not complete, with all that it lacks.
     """
     if layout not in LAYOUTS:
         raise UsageError(f"--layout {layout}: unknown, there are {', '.join(LAYOUTS)}.")
-    return LAYOUTS[layout](read_tree(root), tasks)
+    return LAYOUTS[layout](read_tree(root, follow_links=follow_links, ignore=ignore), tasks)
 
 
 def about(layout: str) -> str:

@@ -34,7 +34,7 @@ ADVICE = f"Add photos until each class has at least {FEWEST}, or take the class'
 
 def read(tree: PhotoTree, wanted: Sequence[str]) -> Dataset:
     """One task for each wanted class. ImagesError names all classes with too few photos."""
-    names = subfolders(tree.place)
+    names = subfolders(tree, tree.place)
     if not names:
         raise ImagesError(
             f"{tree.root}: holds {counted(len(tree.photos))} but no folders. Put the photos of each class "

@@ -53,7 +53,7 @@ def read(tree: PhotoTree, wanted: Sequence[str]) -> Dataset:
     categories, left_out = _categories(tree)
     names = chosen(tree, wanted, categories)
     sets = by_folder(tree, 3 if categories[names[0]].prefix else 2)
-    tasks = tuple(_task(categories[name], sets) for name in names)
+    tasks = tuple(_task(tree, categories[name], sets) for name in names)
     problems = [line for task in tasks for line in _shortfalls(task, categories[task.name])]
     refuse_if_any(problems, tree, LAYOUT, ADVICE)
     return Dataset(
@@ -67,12 +67,12 @@ def read(tree: PhotoTree, wanted: Sequence[str]) -> Dataset:
 
 def _categories(tree: PhotoTree) -> tuple[dict[str, _Category], list[str]]:
     """The categories by name, and the names of the folders that are none."""
-    folders = subfolders(tree.place)
-    if any("good" in subfolders(tree.place / part) for part in _parts_of(tree.place)):
+    folders = subfolders(tree, tree.place)
+    if any("good" in subfolders(tree, tree.place / part) for part in _parts_of(tree, tree.place)):
         only = _Category(folder=tree.place, prefix="")
         return {only.name: only}, []
     found = [_Category(folder=tree.place / name, prefix=f"{name}/") for name in folders]
-    categories = {category.name: category for category in found if _parts_of(category.folder)}
+    categories = {category.name: category for category in found if _parts_of(tree, category.folder)}
     if not categories:
         raise ImagesError(
             f"{tree.root}: no CATEGORY/train/good in it; its folders are: {some(folders) or 'none'}. "
@@ -81,27 +81,27 @@ def _categories(tree: PhotoTree) -> tuple[dict[str, _Category], list[str]]:
     return categories, [category.name for category in found if category.name not in categories]
 
 
-def _parts_of(folder: Path) -> list[str]:
-    return [name for name in subfolders(folder) if name in ("train", "test")]
+def _parts_of(tree: PhotoTree, folder: Path) -> list[str]:
+    return [name for name in subfolders(tree, folder) if name in ("train", "test")]
 
 
-def _task(category: _Category, sets: Mapping[str, PhotoSet]) -> Task:
+def _task(tree: PhotoTree, category: _Category, sets: Mapping[str, PhotoSet]) -> Task:
     """May lack photos: `_shortfalls` says which."""
-    prefix = category.prefix
+    prefix, kinds = category.prefix, _defects(tree, category.folder)
     return Task(
         name=category.name,
         group=_group(category.name),
         part_name=category.name.replace("_", " "),
         support=sets.get(f"{prefix}train/good", ()),
         good=sets.get(f"{prefix}test/good", ()),
-        anomalous={shown(kind): sets.get(f"{prefix}test/{kind}", ()) for kind in _defects(category.folder)},
+        anomalous={shown(kind): sets.get(f"{prefix}test/{kind}", ()) for kind in kinds},
     )
 
 
-def _defects(category: Path) -> list[str]:
-    if "test" not in _parts_of(category):
+def _defects(tree: PhotoTree, category: Path) -> list[str]:
+    if "test" not in _parts_of(tree, category):
         return []
-    return [name for name in subfolders(category / "test") if name != "good"]
+    return [name for name in subfolders(tree, category / "test") if name != "good"]
 
 
 def _group(name: str) -> str | None:

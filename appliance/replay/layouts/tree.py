@@ -20,12 +20,16 @@ class PhotoTree:
     place: Path  # the same, absolute and with links resolved: what the photos' paths begin with
     photos: Mapping[str, PhotoFile]  # by path below the root, in its order
     refused: tuple[Refusal, ...]  # by name, which is the path below the root too
+    follow_links: bool = False  # linked folders are folders
 
 
-def read_tree(root: Path) -> PhotoTree:
-    """All photos below `root`. ImagesError if it is no folder, cannot be read or holds no photo at all."""
+def read_tree(root: Path, *, follow_links: bool = False, ignore: Sequence[str] = ()) -> PhotoTree:
+    """All photos below `root`, as an intake with these settings would list them.
+
+    ImagesError if it is no folder, cannot be read or holds no photo at all.
+    """
     try:
-        listing = list_photos(root)
+        listing = list_photos(root, follow_links=follow_links, ignore=ignore)
     except FileNotFoundError as error:
         raise ImagesError(f"{root}: there is no such folder. Give the folder of the data set.") from error
     except NotADirectoryError as error:
@@ -39,7 +43,9 @@ def read_tree(root: Path) -> PhotoTree:
             f"{refusal_words(listing.refused)} Copy the data set there, or give the folder that holds it."
         )
     photos = {file.path.relative_to(place).as_posix(): file for file in listing.files}
-    return PhotoTree(root=root, place=place, photos=photos, refused=listing.refused)
+    return PhotoTree(
+        root=root, place=place, photos=photos, refused=listing.refused, follow_links=follow_links
+    )
 
 
 def by_folder(tree: PhotoTree, depth: int) -> dict[str, PhotoSet]:
@@ -52,10 +58,11 @@ def by_folder(tree: PhotoTree, depth: int) -> dict[str, PhotoSet]:
     return {folder: tuple(photos) for folder, photos in sets.items()}
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders that were searched for photos, in order: no hidden one, link or run folder."""
+def subfolders(tree: PhotoTree, folder: Path) -> list[str]:
+    """Names of the folders that were searched for photos, in order: no hidden one or run folder, and no link
+    unless links are followed."""
     try:
-        found = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+        found = [path for path in folder.iterdir() if path.is_dir() and _is_searched(tree, path)]
         return sorted(path.name for path in found if not _is_leftover(path.name) and not is_run_folder(path))
     except OSError as error:
         raise _unlisted(folder, error) from error
@@ -72,6 +79,10 @@ def refusal_words(refused: Sequence[Refusal]) -> str:
         return ""
     first = refused[0]
     return f" Files that cannot serve: {len(refused)}, the first is {first.name} ({first.reason})."
+
+
+def _is_searched(tree: PhotoTree, path: Path) -> bool:
+    return tree.follow_links or not path.is_symlink()
 
 
 def _is_leftover(name: str) -> bool:
