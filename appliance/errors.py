@@ -4,7 +4,8 @@ GoodpartsError                1  disk full, unwritable output, anything else wit
 ├── UsageError                2  bad options
 │   └── ConfigurationError    2  bad settings, all of them at once
 ├── ImagesError               3  the photos cannot serve
-└── DetectorError             1  a detector could not be fitted, saved or loaded
+├── DetectorError             1  a detector could not be fitted, saved or loaded
+└── DiskError                 1  the disk is full or takes nothing, while candidates were at work
 engines.errors.EngineError    1  an engine file that is not what its manifest says
 
 A message says where, what happened with both values, and what to do.
@@ -43,6 +44,10 @@ class ImagesError(GoodpartsError):
 
 class DetectorError(GoodpartsError):
     """A detector could not be fitted, saved or loaded."""
+
+
+class DiskError(GoodpartsError):
+    """Nobody's fault who was computing when a file could not be read or written."""
 
 
 def place_of(error: BaseException) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from appliance import seeds
 from appliance.detectors.protocol import Detector, FittedDetector
+from appliance.errors import DiskError, ImagesError
 from appliance.evidence import Evidence, Trial
 from appliance.folds import Fold
 from appliance.gallery import Gallery
@@ -134,6 +135,8 @@ class Jury:
             return None
         try:
             return work()
+        except (ImagesError, DiskError):  # of photos or stores that are files: not the candidate's fault
+            raise
         except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
             self._failures[detector.name] = f"{what}: {type(error).__name__}: {error}"
             return None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from appliance import __version__
-from appliance.errors import GoodpartsError, UsageError
+from appliance.errors import DiskError, UsageError
 from appliance.replay.arrays import Arrays, DamagedFileError, read_arrays, write_arrays
 
 MARK = "goodparts-cache"
@@ -34,7 +34,8 @@ class Cache:
         _claim(folder)
 
     def find(self, key: str) -> dict[str, npt.NDArray[Any]] | None:
-        """None where nothing is kept; a damaged file is removed and counted in `damaged`."""
+        """None where nothing is kept; a damaged file is removed and counted in `damaged`. DiskError if it
+        cannot be read."""
         path = self._path(key)
         try:
             found = read_arrays(path)
@@ -45,10 +46,12 @@ class Cache:
             self.damaged += 1
             path.unlink(missing_ok=True)
             return None
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
         return found
 
     def keep(self, key: str, arrays: Arrays) -> None:
-        """GoodpartsError if it cannot be written."""
+        """DiskError if it cannot be written."""
         path = self._path(key)
         draft = path.with_name(f".{path.name}-{os.getpid()}.tmp")
         try:
@@ -56,7 +59,7 @@ class Cache:
             write_arrays(draft, arrays, compressed=False, lasting=False)
             draft.replace(path)
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise _unusable(self._folder, error) from error
         finally:
             draft.unlink(missing_ok=True)
 
@@ -109,7 +112,7 @@ def _claim(folder: Path) -> None:
     except FileExistsError as error:
         raise UsageError(f"--cache {folder}: is a file. Give the name of a folder, new or empty.") from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unusable(folder, error) from error
     if found != said:
         raise UsageError(
             f"--cache {folder}: is the cache of another release ({found}, this is {said}). Delete it, or "
@@ -117,10 +120,8 @@ def _claim(folder: Path) -> None:
         )
 
 
-def _unwritable(folder: Path, error: OSError) -> GoodpartsError:
+def _unusable(folder: Path, error: OSError) -> DiskError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "Free some space, or give --cache a folder on another disk; finished work is kept."
-        return GoodpartsError(f"{folder}: the disk is full. {remedy}")
-    return GoodpartsError(
-        f"{folder}: cannot be written: {error.strerror or error}. Check the folder's rights."
-    )
+        return DiskError(f"{folder}: the disk is full. {remedy}")
+    return DiskError(f"{folder}: cannot be used: {error.strerror or error}. Check the folder's rights.")

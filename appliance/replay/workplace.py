@@ -22,6 +22,7 @@ from appliance.run_folder import REPLAY, check_place
 
 FORMAT = 1  # of the units; raise it when older ones cannot be read, or would be computed otherwise
 JSON, PAGE, TABLES, UNITS, CACHE = "replay.json", "replay.html", "tables", "units", "cache"
+OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # told without a file's name
 SHOWN_DIGITS = 16  # of a unit's key in its folder's name
 
 
@@ -83,6 +84,8 @@ def workplace(out: Path, root: Path) -> Iterator[Workplace]:
             _mark(out)
             yield Workplace(out)
     except OSError as error:
+        if error.filename is None and error.errno not in OF_A_DISK:
+            raise  # no process could be started, for one
         raise _unwritable(out, error) from error
 
 

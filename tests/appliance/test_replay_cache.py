@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.errors import GoodpartsError, UsageError
+from appliance.errors import DiskError, UsageError
 from appliance.replay import cache as cache_module
 from appliance.replay.cache import KEPT_SHARE, MARK, Cache, key_of
 from tests.small_runs import tree
@@ -100,7 +100,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "cannot be written")]
+    ("number", "said"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "cannot be used")]
 )
 def test_a_disk_that_takes_nothing_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
@@ -115,7 +115,7 @@ def test_a_disk_that_takes_nothing_is_told(
 
     with monkeypatch.context() as patched:
         patched.setattr(cache_module, "write_arrays", full)
-        with pytest.raises(GoodpartsError, match=f"{tmp_path / 'c'}: {said}"):
+        with pytest.raises(DiskError, match=f"{tmp_path / 'c'}: {said}"):
             cache.keep(_key(2), _arrays())
     assert len(list((tmp_path / "c").glob("??/*"))) == 1
     assert cache.find(_key(1)) is not None and cache.find(_key(2)) is None

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from detector_fakes import FakeEncoder
 
+from appliance.detectors.pooled import EncoderEmbedding, PooledDetector
+from appliance.errors import DiskError
 from appliance.generators import GENERATORS, select
 from appliance.generators.diffstyle_global import DiffStyleGlobal
 from appliance.generators.protocol import Generator, Synthetic
 from appliance.intake import IntakeOptions
 from appliance.photo import Photo
 from appliance.pictures import PASS, Pictures
+from appliance.replay import cache as cache_module
 from appliance.replay.cache import Cache
 from appliance.replay.remembered import RememberedArrays, RememberedGenerator, RememberedOutputs
+from appliance.trials import Jury
 from tests.appliance.test_generators import MeanUNet
 from tests.fakes import photos_of
 
@@ -121,6 +127,20 @@ def test_maps_that_nobody_looks_at_are_not_kept(cache: Cache) -> None:
     whole = _pictures(cache).outputs(encoder)
     assert encoder.seen == len(PHOTOS) and whole.keys() == set(encoder.widths)
     np.testing.assert_array_equal(few["embedding"], whole["embedding"])
+
+
+def test_a_full_disk_is_no_candidates_fault(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who asked first would be left out of the figures, and the task be kept without it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "write_arrays", full)
+    pictures, failures = _pictures(cache), {}
+    detector = PooledDetector("fake/pooled", EncoderEmbedding(Encoder()))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(DiskError, match="the disk is full"):
+        Jury([detector], pictures, failures, pool, seed=0, name="fold 0")
+    assert failures == {}
 
 
 # Generated pictures

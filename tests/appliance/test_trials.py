@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from appliance import seeds
+from appliance.errors import DiskError, ImagesError
 from appliance.folds import Fold, split
 from appliance.gallery import PER_GENERATOR, Gallery
 from appliance.photo import Photo
@@ -340,3 +341,16 @@ def test_a_source_that_a_generator_leaves_as_it_is_counts_for_nothing(
     (trial,) = record.trials
     assert trial.round_trip_scores.shape == (2, 6) and trial.anomaly_scores.shape == (2, 7)
     assert record.counts("perlin") == (7, 6)
+
+
+@pytest.mark.parametrize("error", [ImagesError("a photo went bad"), DiskError("the disk is full")])
+def test_what_is_no_candidates_fault_ends_the_run(
+    tmp_path: Path, pool: ThreadPoolExecutor, error: Exception
+) -> None:
+    """Photos and stores may be files: whoever asked for one must not be left out for it."""
+
+    def fail(_: object) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        _run(tmp_path, pool, [FakeDetector("a", score=fail)], [FakeGenerator()])
