@@ -9,6 +9,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -288,10 +290,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a category that is complete, where commands are typed."""
     monkeypatch.chdir(tmp_path)
     write_settings(tmp_path / "settings.yaml", SETTINGS)
-    good = tmp_path / "photos" / "disc"
-    write_parts(good / "train" / "good", 10)
-    write_parts(good / "test" / "good", 2, seed=1)
-    write_defects(good / "test" / "scratch", 2, seed=2)
+    write_category(tmp_path / "photos" / "disc")
     return tmp_path
 
 
@@ -409,6 +408,30 @@ def test_test_photos_that_cannot_be_read(here: Path) -> None:
     assert all(name in said.err for name in bad) and "Traceback" not in said.err
 
 
+def test_folders_without_rights() -> None:
+    """Of the photos or of the results: exit code and place. As root the process first becomes nobody."""
+    script = (
+        "import encodings.cp437, os, sys\n"  # what is imported late, nobody could not read
+        "from appliance import cli, progress; from appliance.replay import run\n"
+        "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        open_folder = Path(name)
+        open_folder.chmod(0o755)
+        photos, closed = open_folder / "photos", open_folder / "closed"
+        write_category(photos / "disc")
+        closed.mkdir(mode=0o555)
+        arguments = ["replay", photos, "--layout", "mvtec", "--out", closed / "out"]
+        said = finish(start(*arguments, command=(sys.executable, "-c", script)))
+        assert said.code == 1 and "Traceback" not in said.err, said
+        assert f"goodparts: {closed / 'out'}: cannot be written: Permission denied" in said.err
+        photos.chmod(0o000)
+        said = finish(start(*arguments, command=(sys.executable, "-c", script)))
+        assert said.code == 3 and f"{photos}: the folder cannot be read (Permission denied)" in said.err, said
+        assert list(closed.iterdir()) == []
+
+
 def test_outliers_that_are_none(here: Path) -> None:
     """A folder that is not there, or holds no photos."""
     (here / "empty").mkdir()
@@ -492,6 +515,13 @@ def true_aurocs(run: Path, test: Path) -> dict[str, Any]:
         anomalous = np.concatenate([values for place, values in mine.items() if place != "good"])
         found[name] = pytest.approx(auroc(anomalous, mine["good"]), abs=1e-6)
     return found
+
+
+def write_category(folder: Path) -> None:
+    """As few photos as can serve."""
+    write_parts(folder / "train" / "good", 10)
+    write_parts(folder / "test" / "good", 2, seed=1)
+    write_defects(folder / "test" / "scratch", 2, seed=2)
 
 
 def write_defects(folder: Path, count: int, *, seed: int, kind: str = "spot") -> None:
