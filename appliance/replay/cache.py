@@ -104,7 +104,7 @@ def _claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if mark.is_file():
             found = mark.read_text(encoding="utf-8").strip()
-        elif any(folder.iterdir()):
+        elif any(path.name != MARK for path in folder.iterdir()):  # another process may be marking it
             raise UsageError(f"--cache {folder}: holds other files. Give a new or empty folder.")
         else:
             mark.write_text(f"{said}\n", encoding="utf-8")

@@ -1,8 +1,9 @@
-"""What can be told of tasks before any photo is opened: a replay of hours must not end on a count."""
+"""What can be told of tasks before any work: a replay of hours must not end on a count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from appliance.errors import ImagesError
 from appliance.replay.protocol import FEWEST_NORMAL, Protocol
@@ -17,8 +18,34 @@ def check_tasks(dataset: Dataset, protocol: Protocol) -> None:
     faults = [fault for task in dataset.tasks for fault in _faults(task, dataset, protocol)]
     if faults:
         more = [f"  … and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        lines = [f"{dataset.root}: too few photos.", *(f"  {fault}" for fault in faults[:SHOWN]), *more]
+        remedy = "Add photos, or leave these tasks out by naming the others with --tasks."
+        lines = [
+            f"{dataset.root}: too few photos.",
+            *(f"  {fault}" for fault in faults[:SHOWN]),
+            *more,
+            remedy,
+        ]
         raise ImagesError("\n".join(lines))
+
+
+def seen_before(dataset: Dataset, hashes: Mapping[Path, str]) -> list[str]:
+    """A sentence for each task whose test photos are in part those that it chooses from.
+
+    hashes: of every photo's file by its path. Only equal files are found, not other photos of one part.
+    """
+    return [sentence for task in dataset.tasks if (sentence := _seen_before(task, hashes))]
+
+
+def _seen_before(task: Task, hashes: Mapping[Path, str]) -> str | None:
+    seen = {hashes[file.path] for file in (*task.support, *task.normals)}
+    judged = [file for files in (task.good, *task.anomalous.values()) for file in files]
+    again = [file.name for file in judged if hashes[file.path] in seen]
+    if not again:
+        return None
+    return (
+        f"{task.name}: {len(again)} of {len(judged)} test photos are also among those to choose from, such "
+        f"as {again[0]}. Figures that rest on them say little."
+    )
 
 
 def _faults(task: Task, dataset: Dataset, protocol: Protocol) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from appliance.replay.desk import THREADS, Brief
 from appliance.replay.layouts import read_dataset
 from appliance.replay.outliers import Outliers
 from appliance.replay.pool import Job, do_jobs, look_at, processes_for
-from appliance.replay.preflight import check_tasks
+from appliance.replay.preflight import check_tasks, seen_before
 from appliance.replay.protocol import Protocol, station_of
 from appliance.replay.study import result_of
 from appliance.replay.tables import write_all
@@ -57,15 +57,7 @@ def replay(
     is kept for the same command.
     """
     progress.step(f"reading {options.root}")
-    intake = station.intake
-    dataset = read_dataset(
-        options.root,
-        options.layout,
-        tasks=options.tasks,
-        follow_links=intake.follow_links,
-        ignore=intake.ignore,
-    )
-    check_tasks(dataset, options.protocol)
+    dataset = _dataset(options, station)
     progress.step("loading engines")
     engines = load_engines(station, engine_settings.model_copy(update={"threads": THREADS}))
     first = station_of(dataset.tasks[0], dataset, station, station.seed, options.protocol)
@@ -81,19 +73,7 @@ def replay(
         processes = processes_for(
             options.workers, len(dataset.tasks) * options.seeds, on_gpu=engines.device == "cuda"
         )
-        hashes = _hashes(dataset, options, station, processes, progress)
-        judged = _judged(dataset)
-        brief = Brief(
-            dataset=dataset,
-            judged=judged,
-            sha256s=tuple(hashes[file.path] for file in judged),
-            station=station,
-            seeds=options.seeds,
-            protocol=options.protocol,
-            outliers=options.outliers,
-            cache=cache,
-            cache_bytes=_bytes(options.cache_gb),
-        )
+        brief, hashes = _brief(dataset, options, station, cache, processes, progress)
         jobs, fingerprint = _jobs(place, brief, hashes, options, engines)
         place.check_free(fingerprint, force=options.force)
         waiting = [job for job in jobs if not (job.folder / FILE).is_file()]
@@ -105,6 +85,47 @@ def replay(
         result = result_of(brief, [job.folder for job in jobs], engines, fingerprint, progress.step)
         write_all(place, result)
         return result
+
+
+def _dataset(options: ReplayOptions, station: StationSettings) -> Dataset:
+    intake = station.intake
+    dataset = read_dataset(
+        options.root,
+        options.layout,
+        tasks=options.tasks,
+        follow_links=intake.follow_links,
+        ignore=intake.ignore,
+    )
+    check_tasks(dataset, options.protocol)
+    return dataset
+
+
+def _brief(
+    dataset: Dataset,
+    options: ReplayOptions,
+    station: StationSettings,
+    cache: Path,
+    processes: int,
+    progress: Progress,
+) -> tuple[Brief, dict[Path, str]]:
+    """What every process has to know, and the hash of every photo."""
+    hashes = _hashes(dataset, options, station, processes, progress)
+    seen = seen_before(dataset, hashes)
+    for sentence in seen:
+        progress.say(f"warning: {sentence}")
+    judged = _judged(dataset)
+    brief = Brief(
+        dataset=replace(dataset, notes=(*dataset.notes, *seen)),
+        judged=judged,
+        sha256s=tuple(hashes[file.path] for file in judged),
+        station=station,
+        seeds=options.seeds,
+        protocol=options.protocol,
+        outliers=options.outliers,
+        cache=cache,
+        cache_bytes=_bytes(options.cache_gb),
+    )
+    return brief, hashes
 
 
 def _cache_folder(options: ReplayOptions) -> Path:
@@ -151,8 +172,9 @@ def _hashes(
     ]
     if broken:
         more = f"\n… and {len(broken) - SHOWN_FILES} more" if len(broken) > SHOWN_FILES else ""
+        what = "test photos and outliers" if others else "test photos"
         raise ImagesError(
-            f"{options.root}: {len(broken)} of {len(must)} test photos cannot be read. Copy them again, or "
+            f"{options.root}: {len(broken)} of {len(must)} {what} cannot be read. Copy them again, or "
             "take them away:\n" + "\n".join(broken[:SHOWN_FILES]) + more
         )
     return {

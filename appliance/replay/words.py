@@ -57,13 +57,19 @@ def _row(name: str, words: str, figures: Mapping[str, Any]) -> str:
     found = figures["strategies"][name]
     regret, worst = found["mean"]["regret"], found["worst_task"]
     worst_regret = found["by_task"][worst]["regret"]["value"]
-    interval = f"{regret['value']:.3f} ({regret['low']:.3f} to {regret['high']:.3f})"
-    return f"  {words:<30}  {found['mean']['auroc']['value']:.3f}  {interval:<26}  {worst} {worst_regret:.3f}"
+    interval = f"{_three(regret['value'])} ({_three(regret['low'])} to {_three(regret['high'])})"
+    auroc = _three(found["mean"]["auroc"]["value"])
+    return f"  {words:<30}  {auroc}  {interval:<26}  {worst} {_three(worst_regret)}"
+
+
+def _three(value: float) -> str:
+    """Digits; nothing is below zero by less than can be seen."""
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def _outcomes(figures: Mapping[str, Any]) -> list[str]:
     said = [
-        f"{outcome} {_times(one['units'])}, regret {one['regret']['value']:.3f}"
+        f"{outcome} {_times(one['units'])}, regret {_three(one['regret']['value'])}"
         for outcome, one in figures["by_outcome"].items()
     ]
     return [f"  {'; '.join(said)}"] if said else []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.errors import ImagesError
 from appliance.generators import GENERATORS
 from appliance.photo_files import PhotoFile
-from appliance.replay.preflight import check_tasks
+from appliance.replay.preflight import check_tasks, seen_before
 from appliance.replay.protocol import FEWEST_NORMAL, PAPERS_GENERATOR, paper_fold, station_of
 from appliance.replay.task import Dataset, PhotoSet, Task
 from appliance.settings import default_settings
@@ -133,4 +133,18 @@ def test_tasks_that_cannot_be_asked_are_named(task: Task, said: str) -> None:
         check_tasks(_dataset(*tasks), "paper")
     message = str(caught.value)
     assert message.startswith("photos: too few photos.") and message.count(said) == 10
-    assert message.endswith("… and 4 more")
+    assert message.endswith(
+        "… and 4 more\nAdd photos, or leave these tasks out by naming the others with --tasks."
+    )
+
+
+def test_test_photos_that_the_choice_saw_are_told() -> None:
+    """By their contents, whatever they are called; with one of them by name."""
+    task = _task(support=3, normals=1, good=2, anomalous=(2, 1))
+    files = [*task.support, *task.normals, *task.good, *(f for fs in task.anomalous.values() for f in fs)]
+    hashes = {file.path: f"hash of {file.name}" for file in files}
+    assert seen_before(_dataset(task), hashes) == []
+    hashes[task.good[1].path] = hashes[task.support[2].path]
+    hashes[task.anomalous["kind 1"][0].path] = hashes[task.normals[0].path]
+    (said,) = seen_before(_dataset(task), hashes)
+    assert said.startswith("gear: 2 of 5 test photos are also among those to choose from, such as g1.png.")
