@@ -39,6 +39,8 @@ from tests.small_runs import (
     write_settings,
 )
 
+pytestmark = pytest.mark.timeout(240)  # each starts processes, which a busy machine starts slowly
+
 # As a replay works: figures depend on the number of threads in their last bits.
 SETTINGS: dict[str, Any] = {
     **LIGHT,
@@ -203,7 +205,6 @@ def test_another_replay_in_its_place_is_refused_without_force(
     }
 
 
-@pytest.mark.timeout(180)  # five starts of processes
 def test_a_replay_that_was_stopped_again_and_again_goes_on(
     replayed: Replay, folder: Path, photos: Path
 ) -> None:
