@@ -113,7 +113,7 @@ def tasks(result: Result) -> str:
             [
                 task["name"],
                 _counted(picked),
-                f"{_auroc(sum(reached) / len(reached))} ({_auroc(min(reached))} to {_auroc(max(reached))})",
+                _over_seeds(reached),
                 best,
                 _auroc(mean[best]),
                 _auroc(min(mean.values())),
@@ -121,6 +121,11 @@ def tasks(result: Result) -> str:
             ]
         )
     return _table(head, rows)
+
+
+def _over_seeds(aurocs: Sequence[float]) -> str:
+    mean = _auroc(sum(aurocs) / len(aurocs))
+    return f"{mean} ({_auroc(min(aurocs))} to {_auroc(max(aurocs))})" if len(aurocs) > 1 else mean
 
 
 def words(result: Result) -> str:

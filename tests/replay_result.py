@@ -81,7 +81,7 @@ def make_result(out: Path, *, protocol: str = "appliance", tasks: tuple[Drawn, .
             folders.append(folder)
     quick = functools.partial(coverage, repetitions=2, parts=(10,))
     with mock.patch("appliance.replay.study.coverage", quick):
-        return result_of(brief, folders, _engines(), "f" * 64)
+        return result_of(brief, folders, _engines(), "f" * 64, lambda _: None)
 
 
 def many_tasks(result: Result, count: int) -> Result:
