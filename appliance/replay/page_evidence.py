@@ -24,13 +24,12 @@ from appliance.replay.page_words import VARIANTS, promise, signed_tick, table_ro
 from appliance.replay.page_words import coverage as coverage_words
 from appliance.replay.page_words import menu as menu_title
 from appliance.replay.rank_agreement import spearman
-from appliance.replay.rules import EVERYTHING, FIRST
+from appliance.replay.rules import DECISION, EVERYTHING, FIRST
 from appliance.report.figures import Axis, axis_labels
 from appliance.report.words import auroc_tick, percent
 
 Result = Mapping[str, Any]
 
-DECISION = "decision"  # among the sources of rank agreement: all that vote, by mean rank
 _PAPERS_COLUMNS = ("closest", "average", "one_vs_rest")  # in the order of its tables
 _PAPERS_ROWS = ("random", "default", OUTLIERS, "average", "worst", "best", "global_best", CHOSEN)
 

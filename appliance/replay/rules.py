@@ -23,6 +23,7 @@ EVERYTHING = "all"
 DETECTORS = "detectors"
 PROMPT = "prompt"  # the kind of a text prompt
 ENSEMBLE = "ensemble"  # the kind of what may be chosen and is never called the best
+DECISION = "decision"  # among the sources of rank agreement: all that vote, by mean rank
 FIRST = "first"  # the paper's default choice
 
 

@@ -31,6 +31,7 @@ from appliance.replay.protocol import PAPERS_GENERATOR
 from appliance.replay.rank_agreement import RankAgreement, by_source, mean_by_source
 from appliance.replay.regret import JudgedUnit, Regrets
 from appliance.replay.rules import (
+    DECISION,
     ENSEMBLE,
     EVERYTHING,
     FIRST,
@@ -93,34 +94,19 @@ class _Sums:
     thresholds: list[ThresholdUnit] = field(default_factory=list)
     maps: list[dict[str, Any]] = field(default_factory=list)
     stages: Counter[str] = field(default_factory=Counter)
-    groups: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str | None, list[str]] = field(default_factory=dict)  # names of tasks
 
     def add(self, unit: Unit, folder: Path) -> None:
         if self.regrets is None:
             self._begin(unit)
-        assert self.regrets is not None, "begun with the first unit"
         true = true_aurocs(unit.good, unit.anomalous)
         sweeps = sweeps_of(unit.evidence)
         picks = {**picks_of(unit, self.common, sweeps), FIRST: self.common[0]}
-        sizes = {**{name: scores.shape[1] for name, scores in unit.anomalous.items()}}
-        good = self._good_set(unit)
-        halves = halves_of({good: unit.good.shape[1], **sizes}, good=good, key=self._key(unit))
-        self.regrets.add(
-            JudgedUnit(
-                task=unit.task,
-                seed=unit.seed,
-                outcome=cast(Outcome, unit.outcome),
-                picks=picks,
-                splits=split_aurocs(unit.good, unit.anomalous, halves),
-            )
-        )
+        self._add_regret(unit, picks)
         for menu, names in self.menus.items():
             self.by_menu.setdefault(menu, []).append(_menu_unit(unit, names, true, sweeps))
         self.curve_units.append(CurveUnit(group=unit.group, true=true, synthetic=sweeps))
-        singles = [column for column, row in enumerate(unit.candidates) if row.kind != ENSEMBLE]
-        sources = {source: sweep[ALL][singles] for source, sweep in sweeps.items()}
-        sources["decision"] = np.array([-unit.candidates[column].mean_rank for column in singles])
-        agreement = by_source(sources, {variant: true[variant][singles] for variant in VARIANTS})
+        agreement = _agreement(unit, true, sweeps)
         self.agreements.append(agreement)
         threshold = _threshold(unit)
         if threshold is not None:
@@ -129,13 +115,27 @@ class _Sums:
             self.maps.append({"task": unit.task, **flat_map(unit.neighbourhood, seed=unit.seed)})
         for stage in unit.stages:
             self.stages[stage["name"]] += stage["seconds"]
-        self.units.append(_unit_row(unit, true, sweeps, picks, agreement["decision"], threshold, folder))
+        self.units.append(_unit_row(unit, true, sweeps, picks, agreement[DECISION], threshold, folder))
+
+    def _add_regret(self, unit: Unit, picks: Mapping[str, str]) -> None:
+        assert self.regrets is not None, "begun with the first unit"
+        good = self._good_set(unit)
+        sizes = {name: scores.shape[1] for name, scores in unit.anomalous.items()}
+        halves = halves_of({good: unit.good.shape[1], **sizes}, good=good, key=self._key(unit))
+        judged = JudgedUnit(
+            task=unit.task,
+            seed=unit.seed,
+            outcome=cast(Outcome, unit.outcome),
+            picks=picks,
+            splits=split_aurocs(unit.good, unit.anomalous, halves),
+        )
+        self.regrets.add(judged)
 
     def figures(self, brief: Brief) -> dict[str, Any]:
         assert self.regrets is not None, "figures need units"
-        groups = {EVERYTHING: [task for tasks in self.groups.values() for task in tasks]}
-        if len(self.groups) > 1 or None not in self.groups:
-            groups |= {name: tasks for name, tasks in self.groups.items() if name}
+        everything = [task for tasks in self.groups.values() for task in tasks]
+        named = {name: tasks for name, tasks in self.groups.items() if name is not None}
+        groups = {EVERYTHING: everything, **named}
         return {
             "units": self.units,
             "regret": {name: _plain(self.regrets.report(tasks=tasks)) for name, tasks in groups.items()},
@@ -160,7 +160,7 @@ class _Sums:
         seeds = range(self.brief.station.seed, self.brief.station.seed + self.brief.seeds)
         self.regrets = Regrets(self.common, seeds=list(seeds), ensembles=ensembles)
         for task in self.brief.dataset.tasks:
-            self.groups.setdefault(task.group or "", []).append(task.name)
+            self.groups.setdefault(task.group, []).append(task.name)
 
     def _good_set(self, unit: Unit) -> str:
         """Of classes the good photos of one task are anomalous ones of all others: one set of one name."""
@@ -224,6 +224,16 @@ def _menu_unit(
         true={variant: aurocs[columns] for variant, aurocs in true.items()},
         picks={**picks_of(unit, names, sweeps), **k_picks_of(unit, names, sweeps)},
     )
+
+
+def _agreement(
+    unit: Unit, true: Mapping[Variant, Floats], sweeps: Mapping[str, Sweep]
+) -> dict[str, dict[str, RankAgreement]]:
+    """Of each source of anomalies, and of the decision's mean rank; ensembles apart."""
+    singles = [column for column, row in enumerate(unit.candidates) if row.kind != ENSEMBLE]
+    sources = {source: sweep[ALL][singles] for source, sweep in sweeps.items()}
+    sources[DECISION] = np.array([-unit.candidates[column].mean_rank for column in singles])
+    return by_source(sources, {variant: true[variant][singles] for variant in VARIANTS})
 
 
 def _threshold(unit: Unit) -> ThresholdUnit | None:
