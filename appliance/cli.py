@@ -222,10 +222,9 @@ def _config_schema(_options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> tuple[Settings, StationSettings]:
-    from appliance.settings import default_settings, load
+    from appliance.settings import load_station
 
-    settings = default_settings() if options.config is None else load(options.config)
-    station = settings.station(options.station)
+    settings, station = load_station(options.config, options.station)
     if getattr(options, "seed", None) is not None:
         station = station.model_copy(update={"seed": options.seed})
     return settings, station

@@ -332,6 +332,15 @@ def load(path: Path) -> Settings:
     return settings
 
 
+def load_station(config: Path | None, name: str | None) -> tuple[Settings, StationSettings]:
+    """The settings of a file, without one the defaults, and the station in them that is meant.
+
+    ConfigurationError and UsageError as of `load` and `Settings.station`.
+    """
+    settings = default_settings() if config is None else load(config)
+    return settings, settings.station(name)
+
+
 def check(path: Path) -> list[str]:
     """Every problem of a file, also that a folder or model which it names is not there."""
     try:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from appliance.settings import Settings, StationSettings
+from typing import Any
 
 LAYOUTS = ("mvtec", "visa", "cub", "flowers", "classes")
 MAXIMUM_SEEDS = 1000
@@ -105,8 +102,9 @@ def _replay(options: argparse.Namespace) -> int:
     from appliance.progress import Console
     from appliance.replay.run import ReplayOptions, replay
     from appliance.replay.words import summary
+    from appliance.settings import load_station
 
-    settings, station = _settings(options)
+    settings, station = load_station(options.config, options.station)
     out = options.out or Path(f"goodparts-replay-{options.root.resolve().name}")
     asked = ReplayOptions(
         root=options.root,
@@ -132,13 +130,6 @@ def _replay(options: argparse.Namespace) -> int:
         progress.close()
     print(summary(result, out))
     return 0
-
-
-def _settings(options: argparse.Namespace) -> tuple[Settings, StationSettings]:
-    from appliance.settings import default_settings, load
-
-    settings = default_settings() if options.config is None else load(options.config)
-    return settings, settings.station(options.station)
 
 
 def _folder(text: str) -> Path:
