@@ -37,15 +37,16 @@ def infer_anew(encoder: Encoder, places: Sequence[int], views: Callable[[], Pixe
     return encoder.infer(views())
 
 
-class Chosen(Sequence[Pixels]):
-    """Some of the pictures, each looked up when it is asked for: they may be files that are read then."""
+class OnDemand(Sequence[Pixels]):
+    """Pictures that are looked up when they are asked for: they may be files that are read then."""
 
-    def __init__(self, pixels: Sequence[Pixels], rows: npt.NDArray[np.int64]) -> None:
-        self._pixels = pixels
-        self._rows: list[int] = rows.tolist()
+    def __init__(self, count: int, look_up: Callable[[int], Pixels]) -> None:
+        """look_up: the picture in a place from 0 to `count` - 1."""
+        self._places = range(count)
+        self._look_up = look_up
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     @overload
     def __getitem__(self, index: int) -> Pixels: ...
@@ -53,8 +54,8 @@ class Chosen(Sequence[Pixels]):
     def __getitem__(self, index: slice) -> Sequence[Pixels]: ...
     def __getitem__(self, index: int | slice) -> Pixels | Sequence[Pixels]:
         if isinstance(index, slice):
-            return [self._pixels[row] for row in self._rows[index]]
-        return self._pixels[self._rows[index]]
+            return [self._look_up(place) for place in self._places[index]]
+        return self._look_up(self._places[index])
 
 
 class Store(Generic[V]):
@@ -163,7 +164,7 @@ class Pictures:
     def take(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Pictures:
         """Some of the pictures. Encoders' outputs are shared both ways, whoever computes them."""
         rows = np.asarray(index, dtype=np.int64)
-        pixels = Chosen(self.pixels, rows)
+        pixels = OnDemand(len(rows), lambda place: self.pixels[int(rows[place])])
         taken = Pictures(pixels, aspect=self.aspect, derived_bytes=self._derived.limit_bytes)
         taken._origin, taken._rows = self._origin, self._rows[rows]
         taken._outputs, taken._infer = self._outputs, self._infer

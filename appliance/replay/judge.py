@@ -6,7 +6,6 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,33 +14,23 @@ from appliance.decode import UnreadablePhoto
 from appliance.errors import ImagesError
 from appliance.intake import IntakeOptions, read_photo
 from appliance.photo_files import PhotoFile, read_file
-from appliance.pictures import Pictures, Pixels
+from appliance.pictures import OnDemand, Pictures, Pixels
 from appliance.trials import Jury
 
 BATCH = 16  # photos that all candidates score before the next are read
 DECODED = 2 * BATCH  # photos in memory
 
 
-class PhotoFiles(Sequence[Pixels]):
-    """Photos as the intake would have them, decoded when they are asked for; the last few are kept."""
+class PhotoFiles(OnDemand):
+    """Photos as the intake would have them, decoded when they are asked for; the last few are kept.
+
+    ImagesError if one cannot be read: it could when the replay began.
+    """
 
     def __init__(self, paths: Sequence[Path], options: IntakeOptions) -> None:
+        super().__init__(len(paths), functools.lru_cache(maxsize=DECODED)(self._decode))
         self._paths = paths
         self._options = options
-        self._read = functools.lru_cache(maxsize=DECODED)(self._decode)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, index: int) -> Pixels: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Pixels]: ...
-    def __getitem__(self, index: int | slice) -> Pixels | Sequence[Pixels]:
-        """ImagesError if the photo cannot be read: it could when the replay began."""
-        if isinstance(index, slice):
-            return [self._read(i) for i in range(len(self))[index]]
-        return self._read(range(len(self))[index])
 
     def _decode(self, index: int) -> Pixels:
         try:
