@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from appliance import __version__
+from appliance import __version__, argument_types
 from appliance.replay.command import add_to as add_replay
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Commands import what they need when they run: `score` starts in half the time without settings and report.
 
 INTERRUPTED = 130
+LARGEST_SEED = 2**32 - 1
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -248,10 +249,16 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help="draw good parts, calibrate on them, and check the choice on drawn defects"
     )
     demo.add_argument(
-        "--out", type=_path, metavar="DIR", help="the run folder (default ./goodparts-demo-TIME)"
+        "--out",
+        type=argument_types.path,
+        metavar="DIR",
+        help="the run folder (default ./goodparts-demo-TIME)",
     )
     demo.add_argument(
-        "--seed", type=_seed, default=0, help="of the drawn parts and the calibration (default 0)"
+        "--seed",
+        type=argument_types.whole(0, LARGEST_SEED),
+        default=0,
+        help="of the drawn parts and the calibration (default 0)",
     )
     demo.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
     demo.set_defaults(command=_demo)
@@ -261,31 +268,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument(
         "--images",
-        type=_path,
+        type=argument_types.path,
         metavar="DIR",
         required=True,
         help="photos of good parts; sub-folders are read too",
     )
     _add_config(calibrate)
     calibrate.add_argument(
-        "--out", type=_path, metavar="DIR", help="the run folder (default ./goodparts-TIME)"
+        "--out", type=argument_types.path, metavar="DIR", help="the run folder (default ./goodparts-TIME)"
     )
-    calibrate.add_argument("--seed", type=_seed, help="in place of the settings' seed")
+    calibrate.add_argument(
+        "--seed", type=argument_types.whole(0, LARGEST_SEED), help="in place of the settings' seed"
+    )
     calibrate.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
     calibrate.set_defaults(command=_calibrate)
 
     score = commands.add_parser("score", help="score photos with the detector that a calibration chose")
     score.add_argument(
-        "--result", type=_path, metavar="RUN", required=True, help="the folder that calibrate wrote"
+        "--result",
+        type=argument_types.path,
+        metavar="RUN",
+        required=True,
+        help="the folder that calibrate wrote",
     )
     score.add_argument(
-        "--images", type=_given, nargs="+", metavar="PATH", required=True, help="photos or folders"
+        "--images",
+        type=argument_types.given,
+        nargs="+",
+        metavar="PATH",
+        required=True,
+        help="photos or folders",
     )
     score.add_argument(
         "--all", action="store_true", help="score with every candidate, not only the chosen one"
     )
     score.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
-    score.add_argument("--heatmaps", type=_path, metavar="DIR", help="write a heat map of each photo there")
+    score.add_argument(
+        "--heatmaps", type=argument_types.path, metavar="DIR", help="write a heat map of each photo there"
+    )
     score.set_defaults(command=_score)
 
     add_replay(commands)
@@ -313,11 +333,14 @@ def _parser() -> argparse.ArgumentParser:
         "that was there before is kept beside it.",
     )
     importing.add_argument(
-        "bundle", type=_path, metavar="BUNDLE", help="the archive of goodparts-export bundle"
+        "bundle", type=argument_types.path, metavar="BUNDLE", help="the archive of goodparts-export bundle"
     )
     where = importing.add_mutually_exclusive_group()
     where.add_argument(
-        "--out", type=_path, metavar="DIR", help="where the engines go (default: engines in the state_dir)"
+        "--out",
+        type=argument_types.path,
+        metavar="DIR",
+        help="where the engines go (default: engines in the state_dir)",
     )
     where.add_argument(
         "--config",
@@ -342,23 +365,6 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config", type=Path, metavar="FILE", help="settings (default: those of config/appliance.yaml)"
     )
     parser.add_argument("--station", metavar="NAME", help="which station of the settings")
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
-    return int(text)
-
-
-def _path(text: str) -> Path:
-    return Path(_given(text))
-
-
-def _given(text: str) -> str:
-    """A path as it was typed. An empty one would be the present folder: a shell variable that was not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("a path cannot be empty")
-    return text
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from appliance import argument_types
 
 LAYOUTS = ("mvtec", "visa", "cub", "flowers", "classes")
 MAXIMUM_SEEDS = 1000
@@ -36,7 +37,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("root", type=_folder, metavar="DIR", help="labelled photos; nothing there is changed")
+    parser.add_argument(
+        "root", type=argument_types.path, metavar="DIR", help="labelled photos; nothing there is changed"
+    )
     parser.add_argument("--layout", choices=LAYOUTS, required=True, help="how DIR is laid out, see below")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings (default: those of config/appliance.yaml)"
@@ -44,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--station", metavar="NAME", help="which station of the settings")
     parser.add_argument(
         "--seeds",
-        type=_whole(1, MAXIMUM_SEEDS),
+        type=argument_types.whole(1, MAXIMUM_SEEDS),
         default=1,
         metavar="N",
         help="choices for each task, from the settings' seed on (default 1; 5 show how much chance decides)",
@@ -61,19 +64,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument(
         "--outliers",
-        type=_folder,
+        type=argument_types.path,
         metavar="DIR",
         help="photos of anything, such as Tiny-ImageNet, as anomalies to compare with",
     )
     parser.add_argument(
         "--out",
-        type=_folder,
+        type=argument_types.path,
         metavar="DIR",
         help="where results go (default ./goodparts-replay- and the name of DIR)",
     )
     parser.add_argument(
         "--workers",
-        type=_whole(1, MAXIMUM_WORKERS),
+        type=argument_types.whole(1, MAXIMUM_WORKERS),
         default=0,
         metavar="N",
         help="processes of one thread (default: one for each core, if the memory suffices). Figures do not "
@@ -81,7 +84,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument(
         "--cache",
-        type=_folder,
+        type=argument_types.path,
         metavar="DIR",
         help="where embeddings and generated pictures are kept for the next replay (default: in --out)",
     )
@@ -130,21 +133,6 @@ def _replay(options: argparse.Namespace) -> int:
         progress.close()
     print(summary(result, out))
     return 0
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("a path cannot be empty")
-    return Path(text)
-
-
-def _whole(low: int, high: int) -> Any:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
 
 
 def _gigabytes(text: str) -> float:
