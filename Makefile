@@ -77,6 +77,7 @@ replay: $(BOX_STAMP)
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build
+	$(EXPORT) -m export.embedded.drawings --out engines/embedded/drawings
 
 clean:
 	rm -rf .venv .venv-export build dist *.egg-info

@@ -16,12 +16,13 @@ from appliance.detectors.protocol import Detector
 from appliance.errors import ConfigurationError
 from appliance.folds import hold_out
 from appliance.generators import GENERATORS, select
+from appliance.generators.foreign import Foreign
 from appliance.intake import Intake, IntakeOptions, take_in
 from appliance.photo import Photo
 from appliance.pictures import median_aspect
 from appliance.progress import Progress
 from appliance.prompt_texts import PromptTexts, published_prompts
-from appliance.settings import EnginesSettings, StationSettings
+from appliance.settings import EnginesSettings, StationSettings, foreign_among
 from appliance.stages import StageClock
 from appliance.threads import use_threads
 from appliance.threshold import ThresholdOptions, held_out_count
@@ -131,7 +132,9 @@ def make_plan(
     progress.step("loading engines")
     with clock.stage("load engines"):
         engines = load_engines(station, engine_settings)
-    candidates = candidates_of(engines, station)  # before the photos: what is wrong with settings shows first
+    # Before the photos: what is wrong with settings shows first.
+    candidates = candidates_of(engines, station)
+    check_foreign(images, station)
     progress.step(f"reading photos in {images}")
     with clock.stage("read photos"):
         intake = take_in(
@@ -282,6 +285,19 @@ def _workloads(unet: UNetEngine, station: StationSettings) -> tuple[Workload, ..
             units = 1.0 + UNITS_PER_DIFFUSION * GENERATORS[name].needs_unet
             workloads.append(Workload(generator=generator, count=count, votes=votes, units=units))
     return tuple(workloads)
+
+
+def check_foreign(images: Path, station: StationSettings) -> None:
+    """Whether the foreign pictures can be taken, with good photos that lie in `images`.
+
+    ConfigurationError if they are among those, ImagesError if the folder holds none.
+    """
+    foreign = station.generators.foreign
+    said = foreign_among(foreign, images)
+    if said is not None:
+        raise ConfigurationError([f"generators.foreign.pictures: {said}."])
+    if foreign.enabled:
+        Foreign(pictures=foreign.pictures)
 
 
 def _divide(

@@ -13,6 +13,8 @@ from appliance import __version__
 from appliance.decision import CandidateResult, Decision
 from appliance.detectors.prompts import PromptDetector
 from appliance.detectors.protocol import Detector
+from appliance.generators import Generator
+from appliance.generators.foreign import Foreign
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
 from appliance.run_folder import SCHEMA_VERSION
@@ -116,7 +118,10 @@ def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[d
         rows.append(
             {
                 "name": workload.name,
-                "settings": getattr(plan.station.generators, workload.name).model_dump(mode="json"),
+                "settings": {
+                    **getattr(plan.station.generators, workload.name).model_dump(mode="json"),
+                    **_pictures(workload.generator),
+                },
                 "count": anomalies,
                 "round_trips": round_trips,
                 "seconds": seconds.get(f"generate {workload.name}", 0.0),
@@ -124,6 +129,11 @@ def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[d
             }
         )
     return rows
+
+
+def _pictures(generator: Generator) -> dict[str, str]:
+    """Which pictures it takes beside the photos: a folder's name does not say what was in it."""
+    return {"pictures_sha256": generator.pictures.sha256} if isinstance(generator, Foreign) else {}
 
 
 def _support(plan: Plan) -> list[dict[str, Any]]:

@@ -219,12 +219,17 @@ class LocalDiffusionSettings(DiffusionSettings):
     extent: ShareRange = (0.06, 0.4)
 
 
+class ForeignSettings(GeneratorSettings):
+    pictures: SettingsPath | None = None
+
+
 class GeneratorsSettings(_Model):
     diffstyle_global: GlobalDiffusionSettings = GlobalDiffusionSettings()
     diffstyle_local: LocalDiffusionSettings = LocalDiffusionSettings()
     cutpaste: GeneratorSettings = GeneratorSettings()
     perlin: GeneratorSettings = GeneratorSettings()
     poisson: GeneratorSettings = GeneratorSettings()
+    foreign: ForeignSettings = ForeignSettings()
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -276,6 +281,27 @@ class _Shared(_Model):
     threshold: ThresholdSettings = ThresholdSettings()
     recalibration: NoKeysYet = NoKeysYet()
     scoring: NoKeysYet = NoKeysYet()
+
+    @model_validator(mode="after")
+    def _foreign_is_foreign(self) -> Self:
+        said = None if self.images is None else foreign_among(self.generators.foreign, self.images)
+        if said is not None:
+            at = ("generators", "foreign", "pictures")
+            raise cross_error(said, at=at, otherwise=("images",))
+        return self
+
+
+def foreign_among(foreign: ForeignSettings, images: Path) -> str | None:
+    """What is wrong where foreign pictures and photos of good parts would come from one folder."""
+    if not foreign.enabled or foreign.pictures is None:
+        return None
+    one, other = foreign.pictures.resolve(), images.resolve()
+    if not (one.is_relative_to(other) or other.is_relative_to(one)):
+        return None
+    return (
+        f"{foreign.pictures} has photos of good parts in it, those of {images}: give a folder apart from it "
+        "with pictures of anything else"
+    )
 
 
 class StationSettings(_Shared):
@@ -453,6 +479,10 @@ def _missing(settings: Settings, source: Source) -> Iterator[Problem]:
         if station.images is not None and not station.images.is_dir():
             said = f"{station.images} is not a folder: correct the path or make it"
             yield problem_at(source, (*prefix, "images"), said)
+        foreign = station.generators.foreign.pictures
+        if foreign is not None and not foreign.is_dir():
+            said = f"{foreign} is not a folder: correct the path or make it"
+            yield problem_at(source, (*prefix, "generators", "foreign", "pictures"), said)
         if station.images is None and prefix:
             yield problem_at(
                 source, (*prefix, "images"), "missing: the folder with this station's photos of good parts"

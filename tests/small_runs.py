@@ -47,7 +47,7 @@ WHOLE: dict[str, Any] = {
     "generators": {
         "diffstyle_global": {"count": 8, "steps": 2},
         "diffstyle_local": {"count": 8, "steps": 2},
-        **{name: {"count": 8} for name in ("cutpaste", "perlin", "poisson")},
+        **{name: {"count": 8} for name in ("cutpaste", "perlin", "poisson", "foreign")},
     },
 }
 # Two cheap generators and four cheap candidates, one of them with an encoder.
@@ -57,6 +57,7 @@ LIGHT: dict[str, Any] = {
         "diffstyle_global": {"enabled": False},
         "diffstyle_local": {"enabled": False},
         "poisson": {"enabled": False},
+        "foreign": {"enabled": False},
         **{name: {"count": 8} for name in ("cutpaste", "perlin")},
     },
     "detectors": {"exclude": [*ALL_EMBEDDED[1:], f"{CHEAPEST}/patches_*"]},

@@ -9,6 +9,7 @@ from appliance.errors import ConfigurationError
 from appliance.generators.cutpaste import CutPaste
 from appliance.generators.diffstyle_global import DiffStyleGlobal
 from appliance.generators.diffstyle_local import DiffStyleLocal
+from appliance.generators.foreign import Foreign
 from appliance.generators.perlin import Perlin
 from appliance.generators.poisson import Poisson
 from appliance.generators.protocol import Generator, Synthetic
@@ -28,6 +29,7 @@ GENERATORS: Mapping[str, Entry] = {
     "cutpaste": Entry(CutPaste, needs_unet=False),
     "perlin": Entry(Perlin, needs_unet=False),
     "poisson": Entry(Poisson, needs_unet=False),
+    "foreign": Entry(Foreign, needs_unet=False),
 }
 
 

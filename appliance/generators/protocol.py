@@ -33,6 +33,6 @@ class Generator(Protocol):
         """`count` anomalies, or fewer where the photos give no more different ones, and the round trips of
         their seen photos, in any order, one by one.
 
-        All pixels come from `photos`, which are the evaluation part of one fold. Strengths are graded: spread
-        evenly over the generator's range.
+        All pixels come from `photos`, which are the evaluation part of one fold, or from pictures that show
+        no part at all. Strengths are graded: spread evenly over the generator's range.
         """

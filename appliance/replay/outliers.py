@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.decode import UnreadablePhoto
-from appliance.errors import ImagesError
 from appliance.generators.protocol import Synthetic
-from appliance.intake import IntakeOptions, read_photo
+from appliance.other_photos import PhotosOf
 from appliance.photo import Photo
-from appliance.photo_files import list_photos
 from appliance.pictures import resize
 
 NAME = "outliers"
@@ -20,21 +17,15 @@ NAME = "outliers"
 
 class Outliers:
     """Photos of a folder, each as large as the good photo whose place it takes. They are no made anomalies:
-    the round trip is the good photo as it is.
+    the round trip is the good photo as it is. The generator `foreign` also gives them the photo's colours.
     """
 
     name = NAME
 
     def __init__(self, folder: Path) -> None:
         """ImagesError if the folder holds no photos, or cannot be listed."""
-        try:
-            self.files = list_photos(folder).files
-        except OSError as error:
-            raise ImagesError(
-                f"{folder}: the folder of outliers cannot be read ({error.strerror}). Give one with photos."
-            ) from error
-        if not self.files:
-            raise ImagesError(f"{folder}: holds no photos to take for outliers. Give a folder that does.")
+        self._pictures = PhotosOf(folder, called=NAME)
+        self.files = self._pictures.files
 
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
@@ -45,9 +36,6 @@ class Outliers:
         for place in np.unique(places).tolist():
             yield Synthetic(pixels=photos[place].pixels, strength=0.0, parents=(place,))
         for number, place in zip(drawn.tolist(), places.tolist(), strict=True):
-            path, (height, width) = self.files[number].path, photos[place].pixels.shape[:2]
-            try:
-                pixels = read_photo(path, IntakeOptions())
-            except UnreadablePhoto as error:
-                raise ImagesError(f"{path}: {error.reason}. Remove it from the outliers.") from error
-            yield Synthetic(pixels=resize(pixels, height, width), strength=1.0, parents=(place,))
+            height, width = photos[place].pixels.shape[:2]
+            pixels = resize(self._pictures.read(number), height, width)
+            yield Synthetic(pixels=pixels, strength=1.0, parents=(place,))

@@ -9,8 +9,10 @@ from typing import Any
 
 from appliance import __version__
 from appliance.errors import ImagesError, UsageError
+from appliance.generators.foreign import Foreign
+from appliance.other_photos import PhotosOf
 from appliance.photo_files import PhotoFile
-from appliance.plan import Engines, candidates_of, intake_options, load_engines
+from appliance.plan import Engines, candidates_of, check_foreign, intake_options, load_engines
 from appliance.progress import Progress
 from appliance.replay.cache import Cache, key_of
 from appliance.replay.desk import THREADS, Brief
@@ -62,6 +64,7 @@ def replay(
     engines = load_engines(station, engine_settings.model_copy(update={"threads": THREADS}))
     first = station_of(dataset.tasks[0], dataset, station, station.seed, options.protocol)
     candidates = candidates_of(engines, first)  # what is wrong with the settings shows before any work
+    check_foreign(options.root, first)
     for sentence in (*dataset.notes, *engines.problems, *candidates.problems, *engines.fallen):
         progress.say(f"note: {sentence}")
     check_out(options.out, options.root)
@@ -156,12 +159,12 @@ def _hashes(
 ) -> dict[Path, str]:
     """The sha256 of every photo by its path; of unreadable ones of a support set what they are called.
 
-    ImagesError names test photos and outliers that cannot be read: a figure over fewer photos than the folder
-    holds could not be compared with another.
+    ImagesError names test photos and other pictures that cannot be read: a figure over fewer photos than the
+    folder holds could not be compared with another.
     """
     judged = _judged(dataset)
     chosen = [file for task in dataset.tasks for file in (*task.support, *task.normals)]
-    others = [] if options.outliers is None else Outliers(options.outliers).files
+    others = _others(options, station)
     must = {file.path for file in (*judged, *others)}
     files = list({file.path: file for file in (*judged, *chosen, *others)}.values())
     found = look_at(files, intake_options(station), processes, progress)
@@ -172,7 +175,7 @@ def _hashes(
     ]
     if broken:
         more = f"\n… and {len(broken) - SHOWN_FILES} more" if len(broken) > SHOWN_FILES else ""
-        what = "test photos and outliers" if others else "test photos"
+        what = "test photos and other pictures" if others else "test photos"
         raise ImagesError(
             f"{options.root}: {len(broken)} of {len(must)} {what} cannot be read. Copy them again, or "
             "take them away:\n" + "\n".join(broken[:SHOWN_FILES]) + more
@@ -180,6 +183,19 @@ def _hashes(
     return {
         file.path: sha256 or f"unreadable {file.name}" for file, (sha256, _) in zip(files, found, strict=True)
     }
+
+
+def _others(options: ReplayOptions, station: StationSettings) -> list[PhotoFile]:
+    """Photos of anything, as the settings and the command line name their folders."""
+    outliers = [] if options.outliers is None else Outliers(options.outliers).files
+    foreign = _foreign(station)
+    own = foreign.pictures.files if foreign and isinstance(foreign.pictures, PhotosOf) else []
+    return [*outliers, *own]
+
+
+def _foreign(station: StationSettings) -> Foreign | None:
+    foreign = station.generators.foreign
+    return Foreign(pictures=foreign.pictures) if foreign.enabled else None
 
 
 def _jobs(
@@ -202,7 +218,11 @@ def _jobs(
 
 def _shared_key(brief: Brief, hashes: dict[Path, str], options: ReplayOptions, engines: Engines) -> str:
     """What every task depends on."""
-    station = brief.station.model_dump(mode="json", exclude={"seed", "name", "images", "part_name"})
+    elsewhere = dict.fromkeys(("seed", "name", "images", "part_name"), True)
+    station = brief.station.model_dump(
+        mode="json", exclude={**elsewhere, "generators": {"foreign": {"pictures"}}}
+    )
+    foreign = _foreign(brief.station)  # what the folder holds, not where it lies
     sources = sorted(f"{row['name']} {row['sha256']} {row['rung']}" for row in engine_rows(engines))
     dataset = brief.dataset
     outliers = [] if options.outliers is None else [hashes[f.path] for f in Outliers(options.outliers).files]
@@ -213,6 +233,7 @@ def _shared_key(brief: Brief, hashes: dict[Path, str], options: ReplayOptions, e
         repr(station),
         repr((dataset.part_noun, dataset.styles, dataset.contents)),
         *sources,
+        "" if foreign is None else foreign.pictures.sha256,
         *outliers,
     )
 

@@ -28,6 +28,8 @@ GENERATORS = {
     "cutpaste": "A piece of a photo, or a thin strip like a scratch, is cut out and pasted elsewhere.",
     "perlin": "The part’s own texture appears, changed, inside a cloud-shaped spot.",
     "poisson": "A piece of another photo is blended in without a visible edge.",
+    "foreign": "Something else lies before the camera: another picture in the photo’s colours. It tells "
+    "detectors apart where the part varies as a whole; where all parts lie alike, all find it.",
 }
 
 ROLES = {
@@ -39,7 +41,8 @@ ROLES = {
 
 GLOSSARY = {
     "good photo": "A photo of a part without a fault. Nothing else was given.",
-    "synthetic anomaly": "A fault that the computer made on a good photo which the detector had not seen.",
+    "synthetic anomaly": "A fault that the computer made on a good photo which the detector had not seen, "
+    "or another picture in its place.",
     "round trip": "A good photo sent through the same process without a fault. It keeps a detector from "
     "winning by spotting the process instead of the fault.",
     "generator": "A way to make synthetic anomalies. Several are used: no single one suits every part.",

@@ -263,7 +263,7 @@ def test_what_stations_inherit_wrongly_is_told_once(tmp_path: Path) -> None:
 
 def test_no_generator_at_all_is_refused(tmp_path: Path) -> None:
     """With every generator off there would be nothing to choose by."""
-    names = ["diffstyle_global", "diffstyle_local", "cutpaste", "perlin", "poisson"]
+    names = ["diffstyle_global", "diffstyle_local", "cutpaste", "perlin", "poisson", "foreign"]
     text = "generators:\n" + "".join(f"  {name}: {{enabled: false}}\n" for name in names)
     (problem,) = problems_of(tmp_path, text)
     assert problem.startswith("2:31: generators.diffstyle_global.enabled: no generator is enabled")
