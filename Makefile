@@ -20,7 +20,7 @@ help:
 	@echo "make bench       speed and memory, as ratios"
 	@echo "make bench-anomalib  scoring beside anomalib; installs it in an environment of its own (6 GB)"
 	@echo "make replay      the choice on labelled photos, and the tables of docs/method.md (needs GOODPARTS_DATA)"
-	@echo "make embedded    train the embedded models again"
+	@echo "make embedded    train the embedded models again, and draw the foreign pictures"
 
 env: $(BOX_STAMP)
 env-export: $(EXPORT_STAMP)

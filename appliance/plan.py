@@ -295,7 +295,7 @@ def check_foreign(images: Path, station: StationSettings) -> None:
     foreign = station.generators.foreign
     said = foreign_among(foreign, images)
     if said is not None:
-        raise ConfigurationError([f"generators.foreign.pictures: {said}."])
+        raise ConfigurationError([f"{said[0].upper()}{said[1:]}."])
     if foreign.enabled:
         Foreign(pictures=foreign.pictures)
 

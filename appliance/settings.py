@@ -7,6 +7,7 @@ depth; lists and single values replace. Paths are relative to the file's folder.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -295,12 +296,13 @@ def foreign_among(foreign: ForeignSettings, images: Path) -> str | None:
     """What is wrong where foreign pictures and photos of good parts would come from one folder."""
     if not foreign.enabled or foreign.pictures is None:
         return None
-    one, other = foreign.pictures.resolve(), images.resolve()
+    # Not Path.resolve, which raises where a link leads to itself.
+    one, other = (Path(os.path.realpath(folder)) for folder in (foreign.pictures, images))
     if not (one.is_relative_to(other) or other.is_relative_to(one)):
         return None
     return (
-        f"{foreign.pictures} has photos of good parts in it, those of {images}: give a folder apart from it "
-        "with pictures of anything else"
+        f"foreign pictures from {foreign.pictures} would be good parts, whose photos are in {images}: give "
+        "generators.foreign.pictures a folder apart from it, with photos of anything else"
     )
 
 

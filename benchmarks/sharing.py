@@ -116,7 +116,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=int, default=60, help="good photos (%(default)s)")
-    # As many anomalies in all as the defaults make with five generators.
+    # About as many anomalies in all as the defaults make with all generators.
     parser.add_argument("--anomalies", type=int, default=98, help="of each of three generators (%(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="timings of each side (%(default)s)")
     return parser.parse_args()

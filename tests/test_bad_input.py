@@ -241,6 +241,21 @@ def test_an_encoder_that_is_no_model(here: Path) -> None:
     assert str(here / "mine.onnx") in refused_calibration(here, "p", code=2)
 
 
+def test_foreign_pictures_that_cannot_serve(here: Path) -> None:
+    """The photos of good parts themselves, a folder that is missing or empty: told before photos are read."""
+    write_parts(here / "photos" / "tray", 1)
+    (here / "empty").mkdir()
+    for pictures, code, words in (
+        ("photos/tray", 2, "give generators.foreign.pictures a folder apart"),
+        ("nope", 3, "nope: the folder of foreign pictures cannot be read"),
+        ("empty", 3, "empty: holds no photos to take for foreign pictures"),
+    ):
+        generators = {**LIGHT["generators"], "foreign": {"pictures": pictures}}
+        write_settings(here / "light.yaml", LIGHT, generators=generators)
+        said = refused_calibration(here, "photos", code=code)
+        assert words in said and "reading photos" not in said
+
+
 def test_an_output_that_is_a_file(here: Path) -> None:
     """Or that lies in one, however deep."""
     (here / "file").write_text("x")

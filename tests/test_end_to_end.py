@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from appliance import plan, trials
+from appliance.other_photos import DrawnPictures, PhotosOf
 from appliance.pictures import Pictures
 from engines.packs import EMBEDDED
 from tests.pictures import draw_part, encoded, write_parts
@@ -64,6 +65,22 @@ def test_every_generator_delivered(whole_run: Run) -> None:
     for row in whole_run.result["generators"]:
         assert row["count"] == 8 and row["round_trips"] > 0, row["name"]
         assert list((whole_run.folder / "anomalies" / row["name"]).glob("*.jpg")), row["name"]
+
+
+def test_the_result_names_the_foreign_pictures(light_run: Run, whole_run: Run, tmp_path: Path) -> None:
+    """By a hash of what was in their file or folder; parts are told from drawn pictures."""
+    (row,) = [row for row in whole_run.result["generators"] if row["name"] == "foreign"]
+    assert row["settings"]["pictures_sha256"] == DrawnPictures().sha256
+    of_each = [row["per_generator"]["foreign"] for row in whole_run.result["candidates"]]
+    assert max(figures["auroc_round_trip"] for figures in of_each) > 0.9
+    write_parts(tmp_path / "others", 3, size_px=48, seed=9)
+    generators = {**LIGHT["generators"], "foreign": {"count": 8, "pictures": str(tmp_path / "others")}}
+    settings = write_settings(tmp_path / "own.yaml", LIGHT, generators=generators)
+    own = calibrate(light_run.images, tmp_path / "run", settings)
+    (row,) = [row for row in own.result["generators"] if row["name"] == "foreign"]
+    assert row["settings"]["pictures_sha256"] == PhotosOf(tmp_path / "others", called="others").sha256
+    assert row["settings"]["pictures"] == str(tmp_path / "others")
+    assert (row["count"], row["weight"]) == (8, pytest.approx(1 / 3))
 
 
 def test_results_go_to_stdout_and_progress_to_stderr(whole_run: Run) -> None:

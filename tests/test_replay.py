@@ -241,6 +241,26 @@ def test_a_replay_that_was_stopped_again_and_again_goes_on(
     assert without_times(again.result) == without_times(replayed.result)
 
 
+def test_foreign_pictures_belong_to_what_is_asked(folder: Path, photos: Path) -> None:
+    """By what is in them, wherever they lie: what was made with the same pictures serves again."""
+
+    def settings(**foreign: Any) -> Path:
+        generators = {**SETTINGS["generators"], "foreign": {"count": 8, **foreign}}
+        return write_settings(folder / "foreign.yaml", SETTINGS, generators=generators)
+
+    write_parts(folder / "others", 3, seed=78, size_px=48)
+    shutil.copytree(folder / "others", folder / "moved")
+    out, one = folder / "foreign", ("--tasks", DISC, "--workers", "1")
+    first = replay(photos, settings(pictures=str(folder / "others")), out, *one)
+    assert "foreign" in first.unit(DISC)["synthetic"]["by_source"]
+    again = replay(photos, settings(pictures=str(folder / "moved")), out, *one)
+    assert "1 of 1 are done already" in again.said.err
+    write_parts(folder / "moved", 1, seed=79, size_px=48)
+    for pictures in (str(folder / "moved"), None):
+        said = goodparts(*command(photos, settings(pictures=pictures), out, *one))
+        assert said.code == 2 and "holds a replay of other photos, settings, engines or seeds" in said.err
+
+
 def test_the_papers_protocol_on_classes(folder: Path) -> None:
     """Each class against the other: styles and contents in the bank, others scored, highest AUROC wins."""
     for number, name in enumerate(("disc", "spotted")):
@@ -407,6 +427,20 @@ def test_test_photos_that_cannot_be_read(here: Path) -> None:
     said = goodparts(*command(Path("photos"), Path("settings.yaml"), Path("out")))
     assert said.code == 3 and "photos: 2 of 6 test photos cannot be read." in said.err
     assert all(name in said.err for name in bad) and "Traceback" not in said.err
+
+
+def test_foreign_pictures_that_cannot_serve(here: Path) -> None:
+    """Photos of the dataset, and one that is damaged: told before a task begins."""
+    write_parts(here / "others", 2)
+    (here / "others" / "part_000.png").write_bytes(b"no photo")
+    for pictures, code, words in (
+        ("photos/disc", 2, "give generators.foreign.pictures a folder apart"),
+        ("others", 3, "1 of 6 test photos and other pictures cannot be read"),
+    ):
+        generators = {**SETTINGS["generators"], "foreign": {"pictures": pictures}}
+        write_settings(here / "settings.yaml", SETTINGS, generators=generators)
+        said = goodparts(*command(Path("photos"), Path("settings.yaml"), Path("out")))
+        assert said.code == code and words in said.err and "Traceback" not in said.err, said
 
 
 def test_folders_without_rights() -> None:

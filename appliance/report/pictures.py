@@ -91,6 +91,7 @@ class Album:
     pairs: list[Pair]
     shown: int
     saved: int
+    is_graded: bool  # whether its pictures differ in strength
 
 
 def saved_anomalies(run: Path) -> list[Saved]:
@@ -143,7 +144,8 @@ def _album(run: Path, name: str, saved: Sequence[Saved], scores: Mapping[str, fl
     picked = [] if grid else _spread(saved, scale.per_generator)
     pairs = [_pair(run, s, scores.get(s.file), scale) for s in picked]
     shown = sum(cell is not None for _, cells in grid.rows for cell in cells) if grid else len(pairs)
-    return Album(generator=name, grid=grid, pairs=pairs, shown=shown, saved=len(saved))
+    is_graded = len({s.strength for s in saved}) > 1
+    return Album(generator=name, grid=grid, pairs=pairs, shown=shown, saved=len(saved), is_graded=is_graded)
 
 
 def _is_grid(saved: Sequence[Saved]) -> bool:

@@ -28,8 +28,8 @@ GENERATORS = {
     "cutpaste": "A piece of a photo, or a thin strip like a scratch, is cut out and pasted elsewhere.",
     "perlin": "The part’s own texture appears, changed, inside a cloud-shaped spot.",
     "poisson": "A piece of another photo is blended in without a visible edge.",
-    "foreign": "Something else lies before the camera: another picture in the photo’s colours. It tells "
-    "detectors apart where the part varies as a whole; where all parts lie alike, all find it.",
+    "foreign": "Something else lies before the camera: another picture in the photo’s colours. No fault need "
+    "look like it: it tells detectors apart where parts vary as a whole; where all lie alike, all find it.",
 }
 
 ROLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,15 @@ def test_the_drawn_pictures_are_all_there() -> None:
     grey = sum(bool((each == each[..., :1]).all()) for each in drawn)
     assert 20 <= grey <= 44
     assert sum(path.stat().st_size for path in DRAWINGS.iterdir()) < 1e6
+
+
+def test_the_drawn_pictures_come_with_the_wheel() -> None:
+    """Both files match the patterns by which the package's data is chosen."""
+    root = DRAWINGS.parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["engines"]
+    packed = {path for pattern in patterns for path in (root / "engines").glob(pattern)}
+    assert {DRAWINGS / "about.json", DRAWINGS / "pictures.jpg"} <= packed
 
 
 @pytest.mark.parametrize("damage", ["picture", "note", "gone"])

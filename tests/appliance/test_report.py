@@ -349,6 +349,23 @@ def test_pairs_run_from_faint_to_plain(runs: dict[str, Path]) -> None:
         assert _size(pair.crop_after) == (168, 168) and max(_size(pair.after)) == 168
 
 
+def test_anomalies_of_one_strength_are_not_called_graded(tmp_path: Path) -> None:
+    """Foreign pictures stand beside the photo whose place they take, without a strength or an order."""
+    run = tmp_path / "run"
+    make_sample_run(run)
+    assert Page((write_report(run)).read_text("utf-8")).text.count("from faint to plain") == 4
+    index = run / "anomalies/index.json"
+    entries = [entry for entry in json.loads(index.read_text("utf-8")) if entry["generator"] == "perlin"]
+    foreign = [{**e, "generator": "foreign", "strength": 1.0, "box": None} for e in entries]
+    index.write_text(json.dumps(foreign), encoding="utf-8")
+    (album,) = pictures.albums(run, [], SCALES[0])
+    assert album.grid is None and not album.is_graded and len(album.pairs) == 8
+    assert all(pair.before and pair.after and not pair.crop_after for pair in album.pairs)
+    text = Page(write_report(run).read_text("utf-8")).text
+    assert "Something else lies before the camera" in text and "8 of 12 saved pictures." in text
+    assert "from faint to plain" not in text and "strength 1.00" not in text
+
+
 def test_a_missing_picture_leaves_a_gap(tmp_path: Path) -> None:
     """A picture that was deleted or damaged is said to be missing; the report is written all the same."""
     make_sample_run(tmp_path / "run")

@@ -382,6 +382,40 @@ stations:
     assert len(check(path)) == 2  # x.onnx is no folder of photos, z.onnx is not there
 
 
+FOREIGN = "generators: {foreign: {pictures: %s%s}}\n"
+
+
+@pytest.mark.parametrize("pictures", ["photos", "photos/../photos", "photos/deep", ".", "link"])
+def test_good_photos_are_not_foreign(pictures: str, tmp_path: Path) -> None:
+    """The folder of good photos, one in it and one around it are refused, links followed; others are not."""
+    (tmp_path / "link").symlink_to("photos")
+    text = "images: photos\n" + FOREIGN
+    (problem,) = problems_of(tmp_path, text % (pictures, ""))
+    assert problem.startswith("2:34: generators.foreign.pictures: ")
+    assert "would be good parts" in problem
+    assert load(write(tmp_path, text % (pictures, ", enabled: false"))).images == tmp_path / "photos"
+    assert load(write(tmp_path, text % ("photos2", ""))).generators.foreign.pictures == tmp_path / "photos2"
+
+
+def test_a_station_may_take_the_parts_of_others_for_foreign(tmp_path: Path) -> None:
+    """What is wrong for one station only is told there."""
+    stations = "stations: [{name: a, images: a}, {name: b, images: b}]\n"
+    (problem,) = problems_of(tmp_path, FOREIGN % ("b", "") + stations)
+    assert problem.startswith("2:52: stations[1].images: ") and "generators.foreign.pictures" in problem
+    own = FOREIGN.strip() % ("a", "")
+    load(write(tmp_path, f"stations: [{{name: a, images: a}}, {{name: b, images: b, {own}}}]"))
+
+
+def test_a_link_to_itself_is_no_good_photos(tmp_path: Path) -> None:
+    """It is a problem of the disk, which `check` tells."""
+    (tmp_path / "loop").symlink_to("loop")
+    path = write(tmp_path, "images: photos\n" + FOREIGN % ("loop", ""))
+    assert load(path).generators.foreign.pictures == tmp_path / "loop"
+    (tmp_path / "photos").mkdir()
+    (problem,) = check(path)
+    assert "generators.foreign.pictures: " in problem and "is not a folder" in problem
+
+
 def test_check_wants_images_of_every_station(tmp_path: Path) -> None:
     """A station for which no folder is named cannot be run, while the defaults may do without one."""
     (problem,) = check(write(tmp_path, "seed: 1\nstations:\n- name: a\n"))
