@@ -16,6 +16,7 @@ from appliance.standings import CandidateResult
 _REAL_FAULTS = (
     "Score a few parts with known faults before you rely on it: synthetic anomalies are not your line's."
 )
+_LOOK = "Look at the anomalies in the report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,35 +25,54 @@ class Advice:
     next_steps: tuple[str, ...]  # sentences, the most useful first
 
 
-def on_chance(leader: CandidateResult, *, fallback: str | None, parts: int, confidence: float) -> Advice:
-    """Nothing is surely better than chance. parts: distinct good parts the figures rest on."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What every sentence may need."""
+
+    leader: CandidateResult
+    parts: int  # distinct good parts that the figures rest on
+    margin: float
+    confidence: float
+
+    @property
+    def start(self) -> str:
+        return f"On synthetic anomalies made from {self.parts} good parts"
+
+    def figures(self, candidate: CandidateResult) -> str:
+        pairs = math.floor(100 * candidate.auroc + 1e-9)  # rounded down: 99.6 is not "100 of 100"
+        return (
+            f"{candidate.name} puts {pairs} of 100 pairs of a changed and an unchanged part in the right "
+            f"order (AUROC {candidate.auroc:.2f}, {candidate.auroc_low:.2f} to {candidate.auroc_high:.2f} at "
+            f"{self.confidence:.0%} confidence)"
+        )
+
+
+def on_chance(case: Case, used: str, *, fallback: str | None) -> Advice:
+    """On no kind of anomaly is anything surely better than chance."""
+    leader = case.leader
     steps = [
-        "Look at the anomalies in the report: if you can hardly see them yourself, make the light, the focus "
-        "and the position of the part steadier, or set `region` so that the part fills the picture.",
+        f"{_LOOK}: if you can hardly see them yourself, make the light, the focus and the position of the "
+        "part steadier, or set `region` so that the part fills the picture.",
         "Install a further encoder: those at hand may not see what matters on this part.",
     ]
     if leader.auroc > 0.5:
-        share = (leader.auroc - 0.5) / (leader.auroc - leader.auroc_low)
-        steps.insert(0, f"{_more_parts(parts, share)}, then calibrate again.")
+        share = (leader.auroc - 0.5) / max(leader.auroc - leader.auroc_low, leader.auroc - 0.5)
+        steps.insert(0, f"{_more_parts(case.parts, share)}, then calibrate again.")
     return Advice(
         reason="On synthetic anomalies no candidate is surely better than tossing a coin: the best, "
-        f"{leader.name}, {_figures(leader, confidence)}; {_stand_in(leader, fallback)}.",
+        f"{case.figures(leader)}; {_stand_in(used, fallback)}.",
         next_steps=tuple(steps),
     )
 
 
-def on_disagreement(
-    leader: CandidateResult, agreement: Agreement, *, fallback: str | None, confidence: float
-) -> Advice:
-    """The generators' rankings agree no better than chance."""
+def on_disagreement(case: Case, agreement: Agreement, used: str, *, fallback: str | None) -> Advice:
+    """The rankings by kinds of anomaly agree no better than chance."""
     return Advice(
         reason=f"The kinds of synthetic anomaly do not agree on which candidate "
         f"is better (agreement {agreement.w:.2f} of 1, by chance as high in {agreement.p_value:.0%} of "
-        f"cases): the best on average, {leader.name}, {_figures(leader, confidence)}; "
-        f"{_stand_in(leader, fallback)}.",
+        f"cases): the best on average, {case.figures(case.leader)}; {_stand_in(used, fallback)}.",
         next_steps=(
-            "Look at the anomalies in the report and switch off, under `generators`, the kinds that resemble "
-            "no fault of this part.",
+            f"{_LOOK} and switch off, under `generators`, the kinds that resemble no fault of this part.",
             "Keep every defective part that turns up: some twenty photos of them, scored with `goodparts "
             "score --all`, settle what synthetic anomalies cannot.",
             "Set `decision.fallback` to the detector that you would trust on a similar part.",
@@ -60,72 +80,74 @@ def on_disagreement(
     )
 
 
-def on_choice(candidates: Sequence[CandidateResult], *, parts: int, confidence: float) -> Advice:
-    """The leader is certainly the best, or the only one."""
-    leader, others = candidates[0], candidates[1:]
-    comparison = "the only candidate"
-    if others:
-        comparison = f"surely more than {others[0].name} (AUROC {others[0].auroc:.2f})"
-        comparison += " and every other candidate" if len(others) > 1 else ""
-    steps = [_REAL_FAULTS]
-    if len(leader.per_generator) == 1:
-        steps.append(
-            "Enable a second generator: no single kind of synthetic anomaly is right for every part."
-        )
+def on_choice(
+    case: Case, taken: CandidateResult, singles: Sequence[CandidateResult], unseen: Sequence[str]
+) -> Advice:
+    """Nothing is more than the margin better. unseen: kinds on which the leader may not beat chance."""
+    if len(singles) == 1:
+        comparison = "the only candidate"
+    else:
+        comparison = f"and no other candidate is more than {case.margin:g} better: that is sure"
+        if taken is not case.leader and taken in singles:
+            comparison += f" at {case.confidence:.0%}, and of the candidates of which it is, none is cheaper"
     return Advice(
-        reason=f"On synthetic anomalies made from {parts} good parts {leader.name} "
-        f"{_figures(leader, confidence)}, {comparison}.",
-        next_steps=tuple(steps),
+        reason=f"{case.start} {case.figures(taken)}, {comparison}.",
+        next_steps=(*_blind(unseen), _REAL_FAULTS, *_one_kind(case.leader)),
     )
 
 
 def on_tie(
-    leader: CandidateResult,
-    uncertain: Sequence[CandidateResult],
+    case: Case,
     close: Sequence[CandidateResult],
     taken: CandidateResult,
+    unseen: Sequence[str],
     *,
-    parts: int,
-    margin: float,
-    confidence: float,
+    is_ensemble: bool,
 ) -> Advice:
-    """The leader is not certainly better than `uncertain`, of which `close` lie within the margin."""
+    """It is not certain that nothing is better than what is taken. close: within the margin of the leader."""
+    leader = case.leader
     if close:
-        comparison = (
-            f"but that is not surely more than {_listed(close)}, within {margin:g} of it; of all these "
-            f"{taken.name} is taken, since none is cheaper"
-        )
+        doubt = f"but {_listed(close)} may be as good"
     else:
-        comparison = (
-            f"but that is not surely more than {_listed(uncertain)}; as nothing that may be its equal comes "
-            f"within {margin:g} of it, {leader.name} is taken"
-        )
+        doubt = f"but that is not surely within {case.margin:g} of the best"
+    if is_ensemble:
+        use = f"{taken.name}, the mean of the first candidates, is used: it errs less than a pick among them"
+    elif close:
+        use = f"of all these {taken.name} is taken, since none is cheaper"
+    else:
+        use = f"{taken.name} is taken"
     return Advice(
-        reason=f"On synthetic anomalies made from {parts} good parts {leader.name} "
-        f"{_figures(leader, confidence)}, {comparison}.",
-        next_steps=_steps_of_a_tie(leader, uncertain, close, parts=parts, confidence=confidence),
+        reason=f"{case.start} {case.figures(leader)}, {doubt}; {use}.",
+        next_steps=(*_blind(unseen), _to_be_sure(case, taken), _REAL_FAULTS, *_one_kind(leader)),
     )
 
 
-def _steps_of_a_tie(
-    leader: CandidateResult,
-    uncertain: Sequence[CandidateResult],
-    close: Sequence[CandidateResult],
-    *,
-    parts: int,
-    confidence: float,
-) -> tuple[str, ...]:
-    steps = []
-    rivals = [other for other in uncertain if other not in close and other.auroc < leader.auroc]
-    if not rivals:
-        steps.append(
-            f"Nothing has to be done: on synthetic anomalies {_listed([leader, *close])} are equally good."
-        )
-    elif (ahead := rivals[0].leader_ahead) is not None and ahead > 0.5:
-        # How many standard errors the lead is, from the share of replicates that it survived, as if normal.
-        has, needs = (NormalDist().inv_cdf(p) for p in (min(ahead, 0.999), confidence))
-        steps.append(f"{_more_parts(parts, has / needs)}, to tell {leader.name} and {rivals[0].name} apart.")
-    return (*steps, _REAL_FAULTS)
+def _to_be_sure(case: Case, taken: CandidateResult) -> str:
+    """More parts, as many as make `taken` surely near the best if it goes on as it is."""
+    purpose = f"to be surer that nothing is more than {case.margin:g} better than {taken.name}"
+    share = 0.0
+    if 0.5 < taken.p_near_best < 1:
+        # How many standard errors it is inside the margin, from the share of replicates, as if normal.
+        has, needs = (NormalDist().inv_cdf(p) for p in (taken.p_near_best, case.confidence))
+        share = has / needs
+    return f"{_more_parts(case.parts, share)}, {purpose}."
+
+
+def _blind(unseen: Sequence[str]) -> tuple[str, ...]:
+    """What may pass."""
+    if not unseen:
+        return ()
+    return (
+        f"{_LOOK} of the kind{'s' * (len(unseen) > 1)} {_joined(unseen)}: these are told from good parts no "
+        "better than by chance, so such faults would pass. If they matter, steady light and position, raise "
+        "`intake.working_px` for fine faults, or install a further encoder.",
+    )
+
+
+def _one_kind(leader: CandidateResult) -> tuple[str, ...]:
+    if len(leader.per_generator) > 1:
+        return ()
+    return ("Enable a second generator: no single kind of synthetic anomaly is right for every part.",)
 
 
 def _more_parts(parts: int, share: float) -> str:
@@ -141,19 +163,10 @@ def _more_parts(parts: int, share: float) -> str:
     return f"Add photos of at least {tens} more good parts"
 
 
-def _figures(candidate: CandidateResult, confidence: float) -> str:
-    pairs = math.floor(100 * candidate.auroc + 1e-9)  # rounded down: 99.6 is not "100 of 100"
-    return (
-        f"puts {pairs} of 100 pairs of a changed and an unchanged part in the right order "
-        f"(AUROC {candidate.auroc:.2f}, {candidate.auroc_low:.2f} to {candidate.auroc_high:.2f} at "
-        f"{confidence:.0%} confidence)"
-    )
-
-
-def _stand_in(leader: CandidateResult, fallback: str | None) -> str:
+def _stand_in(used: str, fallback: str | None) -> str:
     if fallback is None:
-        return f"{leader.name} is used, as the settings name no fallback"
-    return f"{fallback} is used, as the settings say for this case"
+        return f"{used} is used, as the settings name no fallback"
+    return f"{used} is used, as the settings say for this case"
 
 
 def _listed(candidates: Sequence[CandidateResult]) -> str:
@@ -161,4 +174,8 @@ def _listed(candidates: Sequence[CandidateResult]) -> str:
     names = [candidate.name for candidate in candidates]
     if len(names) > 3:
         return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return _joined(names)
+
+
+def _joined(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+# Nunnally, "Psychometric Theory", 1978: the reliability from which a measure is worth working with.
+RELIABLE = 0.7
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
@@ -31,6 +34,21 @@ def rankings(aurocs: Floats) -> Floats:
     equal = (other == own).sum(axis=-1)  # itself among them
     ranks: Floats = better + (equal + 1) / 2
     return ranks
+
+
+def reliability(ranks: Floats) -> float:
+    """How far the mean of F rankings of the same C candidates would come out again, 0 to 1. ranks: [F, C].
+
+    Spearman and Brown's formula for the mean of F rankings with an average rank correlation of
+    (F W - 1) / (F - 1), W being Kendall's. 0 where they agree no better than chance expects; a single
+    ranking, of which nothing is known, has 1.
+    """
+    n_rankings = len(ranks)
+    if n_rankings == 1:
+        return 1.0
+    largest = _largest_spread(ranks)
+    w = float(_spread(ranks)) / largest if largest > 0 else 0.0
+    return max(0.0, (n_rankings * w - 1) / ((n_rankings - 1) * w)) if w > 0 else 0.0
 
 
 def kendall_w(ranks: Floats, *, permutations: int = 1999, rng: np.random.Generator) -> Agreement | None:

@@ -58,6 +58,16 @@ def plain_aurocs(evidence: Evidence) -> Floats:
     return _by_generator(evidence, [_trial_aurocs(t, t.normal_scores) for t in evidence.trials])
 
 
+def fold_aurocs(evidence: Evidence) -> dict[str, Floats]:
+    """[F, C] AUROC of each generator against its round trips, in each of its folds."""
+    return {
+        name: np.array(
+            [_trial_aurocs(t, t.round_trip_scores) for t in evidence.trials if t.generator == name]
+        ).round(12)
+        for name in evidence.generators
+    }
+
+
 def _trial_aurocs(trial: Trial, good_scores: Floats) -> list[float]:
     return [auroc(a, r) for a, r in zip(trial.anomaly_scores, good_scores, strict=True)]
 

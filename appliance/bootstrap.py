@@ -27,7 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from appliance.agreement import rankings
 from appliance.auroc import pair_wins, weighted_auroc
 from appliance.evidence import Evidence, Trial
 
@@ -39,12 +38,12 @@ Integers = npt.NDArray[np.int64]
 class Replicates:
     """B bootstrap replicates of what the decision looks at, paired over the C candidates."""
 
-    auroc: Floats  # [B, C] round-trip AUROC, mean over generators
-    mean_rank: Floats  # [B, C] rank within a generator (1 is best), mean over generators
+    auroc: Floats  # [B, C] round-trip AUROC, mean over the generators drawn
+    by_generator: Floats  # [G, B, C] of each generator, in the evidence's order, drawn or not
 
 
 def bootstrap(evidence: Evidence, *, resamples: int, rng: np.random.Generator) -> Replicates:
-    """`resamples` replicates of each candidate's mean AUROC (against round trips) and mean rank."""
+    """`resamples` replicates of each candidate's AUROC against round trips."""
     parts, generators = source_parts(evidence), evidence.generators
     weights = rng.standard_exponential((resamples, parts.size))
     unseen_weight = rng.standard_exponential(resamples)
@@ -58,16 +57,15 @@ def bootstrap(evidence: Evidence, *, resamples: int, rng: np.random.Generator) -
     folds = np.unique([trial.fold for trial in evidence.trials])
     fold_counts = _drawn(folds.size, folds.size, resamples, rng)
 
-    auroc = np.zeros((resamples, len(evidence.candidates)))
-    mean_rank = np.zeros_like(auroc)
-    for name, share in zip(generators, generator_shares.T, strict=True):
+    by_generator = np.zeros((len(generators), resamples, len(evidence.candidates)))
+    for g, name in enumerate(generators):
         trials = [trial for trial in evidence.trials if trial.generator == name]
         counts = fold_counts[:, np.searchsorted(folds, [trial.fold for trial in trials])]
         seen = _mean_over_folds([_trial_aurocs(trial, parts, weights) for trial in trials], counts)
-        of_generator = (1 - unseen_share) * seen + unseen_share * unseen_auroc
-        auroc += share[:, None] * of_generator
-        mean_rank += share[:, None] * rankings(of_generator)
-    return Replicates(auroc=auroc, mean_rank=mean_rank)
+        by_generator[g] = (1 - unseen_share) * seen + unseen_share * unseen_auroc
+    return Replicates(
+        auroc=np.einsum("gbc,bg->bc", by_generator, generator_shares), by_generator=by_generator
+    )
 
 
 def source_parts(evidence: Evidence) -> Integers:

@@ -76,6 +76,7 @@ def run_plan(
         raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
     outcome = Outcome(
         decision=decision,
+        detectors=record.detectors,
         threshold=delivery.threshold,
         failures=record.failures,
         counts={workload.name: record.counts(workload.name) for workload in plan.workloads},

@@ -12,13 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import seeds
-from appliance.decision import Decision, DecisionOptions, decide
+from appliance.decision import Decision, decide
 from appliance.deliver import cross_fitted, held_out_threshold
-from appliance.detectors.protocol import FittedDetector
+from appliance.detectors.ensemble import NAME as ENSEMBLE
+from appliance.detectors.prompts import is_excluded
+from appliance.detectors.protocol import Detector, FittedDetector
+from appliance.enlist import enlist
 from appliance.errors import DetectorError
 from appliance.folds import split
 from appliance.pictures import Pictures
-from appliance.plan import Plan, parts_of
+from appliance.plan import Plan, decision_options, parts_of
 from appliance.threshold import Threshold
 from appliance.trials import Jury, TrialRecord, Workshop, run_trials
 
@@ -48,6 +51,11 @@ def try_candidates(plan: Plan, support: Pictures, workshop: Workshop) -> TrialRe
     record = run_trials(
         support, plan.photos, folds, plan.detectors, plan.workloads, workshop, seed=station.seed
     )
+    if station.decision.ensemble > 1 and not is_excluded(ENSEMBLE, station.detectors.exclude):
+        workshop.progress.step("joining the first candidates")
+        size, seed = station.decision.ensemble, station.seed
+        with workshop.clock.stage("make ensemble"):
+            enlist(record, support, folds, costs_of(record), workshop, size=size, seed=seed)
     for name, reason in record.failures.items():
         workshop.progress.say(f"warning: candidate {name} {reason}")
     return record
@@ -60,12 +68,16 @@ def decide_on(record: TrialRecord, plan: Plan, workshop: Workshop) -> Decision:
     if not evidence.candidates:
         reasons = "; ".join(f"{name} {reason}" for name, reason in record.failures.items())
         raise DetectorError(f"no candidate could score the photos: {reasons}")
-    options = DecisionOptions(**plan.station.decision.model_dump())
+    options = decision_options(plan.station)
     if options.fallback in record.failures:
         raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
-    costs = {d.name: counted_cost(d.cost_mflop) for d in plan.detectors if d.name in evidence.candidates}
     with workshop.clock.stage("decide"):
-        return decide(evidence, costs, options, rng=seeds.stream(plan.station.seed, "decide"))
+        return decide(evidence, costs_of(record), options, rng=seeds.stream(plan.station.seed, "decide"))
+
+
+def costs_of(record: TrialRecord) -> dict[str, float]:
+    """Of every candidate, as they decide between equals."""
+    return {detector.name: counted_cost(detector.cost_mflop) for detector in record.detectors}
 
 
 def counted_cost(mflop: float) -> float:
@@ -81,25 +93,25 @@ def fit_for_good(
     progress.step("fitting the candidates on all photos")
     with clock.stage("fit for delivery"):
         jury = Jury(
-            plan.detectors, support, record.failures, workshop.pool, seed=plan.station.seed, name="delivery"
+            record.detectors, support, record.failures, workshop.pool, seed=plan.station.seed, name="delivery"
         )
     if chosen in record.failures:
         raise DetectorError(f"the chosen candidate {chosen} {record.failures[chosen]}")
     progress.advance(len(plan.photos))
     progress.step("setting the threshold")
     with clock.stage("threshold"):
-        threshold, scores = _threshold(plan, support, chosen, jury.fitted[chosen], workshop.pool)
+        detector = next(d for d in record.detectors if d.name == chosen)
+        threshold, scores = _threshold(plan, support, detector, jury.fitted[chosen], workshop.pool)
     progress.advance(len(plan.photos))
     return Fitted(jury=jury, threshold=threshold, good_scores=scores)
 
 
 def _threshold(
-    plan: Plan, support: Pictures, chosen: str, fitted: FittedDetector, pool: ThreadPoolExecutor
+    plan: Plan, support: Pictures, chosen: Detector, fitted: FittedDetector, pool: ThreadPoolExecutor
 ) -> tuple[Threshold, npt.NDArray[np.float64]]:
     options = plan.threshold_options
     if plan.held_out:
         pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
         return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
-    detector = next(d for d in plan.detectors if d.name == chosen)
     seed, minimum = plan.station.seed, plan.station.intake.minimum
-    return cross_fitted(detector, support, plan.parts, options, pool, minimum=minimum, seed=seed)
+    return cross_fitted(chosen, support, plan.parts, options, pool, minimum=minimum, seed=seed)

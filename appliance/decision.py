@@ -1,49 +1,58 @@
 """Which candidate the evidence supports, how surely, and what to do next.
 
-The leader is that of `standings`: the smallest mean rank over generators. Then, in this order:
+The *leader* is the first of `standings` that is no ensemble. Then, in this order:
 
-- `abstained` if nothing beats chance: the lower end of the leader's AUROC is at most one half.
-- `chosen` if the leader is certainly better than every other candidate.
-- `abstained` if the generators' rankings agree no better than chance. Asked after `chosen`: a leader that
-  stays ahead whichever generators are drawn is agreed on, however they rank the rest.
-- `tied` otherwise: of the leader and those that are not certainly worse and within `margin` of its mean
-  AUROC, the cheapest is taken, of equally cheap ones that of the larger mean AUROC.
+- `abstained` if nothing beats chance: on no kind of anomaly does the leader surely.
+- `chosen` if some candidates are **near the best** with certainty: of these the cheapest is taken. Failing
+  that the ensemble, if that is.
+- `abstained` if the kinds of anomaly contradict each other: their rankings agree no better than chance.
+  Asked after `chosen`: who stays near the best whichever kinds are drawn is agreed on.
+- `tied` otherwise. The ensemble of the first candidates is used, if its AUROC is not more than `margin` below
+  the leader's; else, of the leader and those that are not certainly worse and within `margin` of it, the
+  cheapest.
 
-An abstaining decision uses the fallback of the settings, without one the leader.
+An abstaining decision uses the fallback of the settings, without one what a tie would have used.
 
-**Certain** at confidence c: in at least c of the paired bootstrap replicates the leader has the better mean
-rank, and in at least c the better mean AUROC; equal counts one half. Both, because many small wins can
-outweigh one large loss in the ranks, and the other way round in the mean. That the same data picked the
-leader would let one of two equal candidates pass in 2 (1 - c) of all cases, were the replicates' spread
-exact; as weights of pictures with two parents overstate it, simulated equal candidates pass in at most 1 - c
-(tests/appliance/test_decision.py). The exception is two generators that favour different candidates (.15 in
-simulations at c = .9): from two of anything no method learns how much the next would differ.
+**Near the best with certainty** at confidence c: in at least c of the paired bootstrap replicates no single
+candidate has an AUROC more than `margin` above its own. So `chosen` promises that nothing much better was
+passed over, not that all others are worse; equal candidates are all near the best. That the same data put
+forward what is asked about would make the promise hollow, were the replicates' spread exact; as weights of
+pictures with two parents overstate it, in simulations at most 1 - c of the choices lie more than `margin`
+below the best (tests/appliance/test_decision.py). The exception is two kinds that favour different
+candidates: from two of anything no method learns how much the next would differ.
 
-**No better than chance**: the permutation p of Kendall's W is above 1 - c. Not asked where even identical
-rankings could not get below (two generators, three candidates), nor where within every generator all
-candidates lie within `margin` of one another: then their order does not matter, and they are tied.
+**Surely better than chance** on one of G kinds: the lower end of its interval at confidence 1 - (1 - c) / G.
+
+**No better than chance**: the permutation p of Kendall's W is above 1 - c. Only kinds with something to say
+are asked: those whose rankings come out alike in the folds (`agreement.reliability`); where a kind tells
+nothing, as local faults on subjects that vary as a whole, or foreign objects on parts that are all alike, its
+ranking is noise, which contradicts nobody. Not asked where even identical rankings could not get below (two
+kinds, three candidates), nor where within every kind all candidates lie within `margin` of one another: then
+their order does not matter, and they are tied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from appliance import advice
-from appliance.agreement import Agreement, kendall_w, rankings
-from appliance.auroc import round_trip_aurocs
+from appliance.agreement import RELIABLE, Agreement, kendall_w, rankings, reliability
+from appliance.auroc import fold_aurocs
 from appliance.bootstrap import bootstrap, source_parts
 from appliance.errors import ConfigurationError
 from appliance.evidence import Evidence
-from appliance.standings import CandidateResult, GeneratorScore, standings
+from appliance.standings import ROUNDING, CandidateResult, GeneratorScore, standings
 
 __all__ = ["CandidateResult", "Decision", "DecisionOptions", "GeneratorScore", "Outcome", "decide"]
 
 Outcome = Literal["chosen", "tied", "abstained"]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,7 @@ class DecisionOptions:
 
     margin: float = 0.02  # AUROC that is not worth a dearer detector; another split moves as much
     confidence: float = 0.9
-    fallback: str | None = None  # candidate to use when abstaining; None: the leader
+    fallback: str | None = None  # candidate to use when abstaining; None: as in a tie
     resamples: int = 1000  # the ends of a 90 % interval then move by about .07 of its standard error
 
 
@@ -65,7 +74,7 @@ class Decision:
     reason: str  # one sentence
     next_steps: tuple[str, ...]
     candidates: tuple[CandidateResult, ...]  # by rank, the leader first
-    agreement: Agreement | None  # None: fewer than 3 candidates or 2 generators, or all candidates equal
+    agreement: Agreement | None  # None: fewer than 3 candidates, or than 2 kinds that have something to say
     tied: tuple[str, ...] = ()  # who shares the first place, by rank, when the outcome is `tied`
 
 
@@ -85,32 +94,85 @@ def decide(
     options = options or DecisionOptions()
     _check(evidence, costs, options)
     evidence = _in_order(evidence)
-    voting = evidence.voting
-    round_trip = round_trip_aurocs(voting)
-    agreement = kendall_w(rankings(round_trip), rng=rng)
+    voting, sure, margin = evidence.voting, options.confidence, options.margin
+    agreement, spread = _agreement(voting, rng)
     replicates = bootstrap(voting, resamples=options.resamples, rng=rng)
-    candidates = standings(evidence, costs, replicates, confidence=options.confidence)
-
-    leader, parts, sure = candidates[0], source_parts(voting).size, options.confidence
-    uncertain = [other for other in candidates[1:] if not _certainly_worse(other, sure)]
+    candidates = standings(evidence, costs, replicates, confidence=sure, margin=margin)
+    field = _field_of(candidates, evidence, margin)
+    row = evidence.candidates.index(field.leader.name)
+    kinds = _kinds(voting.generators, replicates.by_generator[:, :, row], sure)
+    case = advice.Case(field.leader, parts=source_parts(voting).size, margin=margin, confidence=sure)
     conclude = partial(_concluded, candidates, agreement)
-    stand_in = options.fallback or leader.name
-    if leader.auroc_low <= 0.5:
-        words = advice.on_chance(leader, fallback=options.fallback, parts=parts, confidence=sure)
-        return conclude("abstained", stand_in, words)
-    if not uncertain:
-        return conclude("chosen", leader.name, advice.on_choice(candidates, parts=parts, confidence=sure))
-    if agreement is not None and _disagree(agreement, float(np.ptp(round_trip, axis=1).max()), options):
-        words = advice.on_disagreement(leader, agreement, fallback=options.fallback, confidence=sure)
-        return conclude("abstained", stand_in, words)
-    close = [other for other in uncertain if leader.auroc - other.auroc <= options.margin + 1e-9]
-    taken = min(
-        [leader, *close], key=lambda candidate: (costs[candidate.name], -candidate.auroc, candidate.rank)
+
+    used = options.fallback or (field.ensemble or field.leader).name
+    if not kinds.seen:
+        return conclude("abstained", used, advice.on_chance(case, used, fallback=options.fallback))
+    near = [candidate for candidate in field.singles if candidate.p_near_best >= sure - ROUNDING]
+    if near or (field.ensemble and field.ensemble.p_near_best >= sure - ROUNDING):
+        taken = _cheapest(near, costs) if near else field.ensemble
+        assert taken is not None
+        return conclude("chosen", taken.name, advice.on_choice(case, taken, field.singles, kinds.unseen))
+    if agreement is not None and _disagree(agreement, spread, options):
+        words = advice.on_disagreement(case, agreement, used, fallback=options.fallback)
+        return conclude("abstained", used, words)
+    close = [
+        other
+        for other in field.singles
+        if other is not field.leader
+        and not _certainly_worse(other, sure)
+        and field.leader.auroc - other.auroc <= margin + ROUNDING
+    ]
+    taken = field.ensemble or _cheapest([field.leader, *close], costs)
+    words = advice.on_tie(case, close, taken, kinds.unseen, is_ensemble=field.ensemble is not None)
+    return conclude("tied", taken.name, words, tied=tuple(c.name for c in [field.leader, *close]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Field:
+    singles: tuple[CandidateResult, ...]  # by rank
+    leader: CandidateResult
+    ensemble: CandidateResult | None  # None: there is none, or none that may be used
+
+
+def _field_of(candidates: tuple[CandidateResult, ...], evidence: Evidence, margin: float) -> _Field:
+    singles = tuple(c for c in candidates if c.name not in evidence.ensembles)
+    leader = singles[0]
+    least = leader.auroc - margin - ROUNDING
+    usable = (c for c in candidates if c.name in evidence.ensembles and c.auroc >= least)
+    return _Field(singles=singles, leader=leader, ensemble=next(usable, None))
+
+
+class _Kinds(NamedTuple):
+    """Kinds of anomaly."""
+
+    seen: list[str]  # on which the leader surely beats chance, all of them taken together
+    unseen: list[str]  # on which by itself it may be no better
+
+
+def _kinds(names: Sequence[str], replicates: Floats, confidence: float) -> _Kinds:
+    """replicates: [G, B] of the leader's AUROC on each."""
+    tail = (1 - confidence) / 2
+    lowest, low = np.quantile(replicates, [tail / len(names), tail], axis=1)
+    return _Kinds(
+        seen=[name for name, end in zip(names, lowest, strict=True) if end > 0.5],
+        unseen=[name for name, end in zip(names, low, strict=True) if end <= 0.5],
     )
-    words = advice.on_tie(
-        leader, uncertain, close, taken, parts=parts, margin=options.margin, confidence=sure
-    )
-    return conclude("tied", taken.name, words, tied=tuple(c.name for c in [leader, *close]))
+
+
+def _agreement(voting: Evidence, rng: np.random.Generator) -> tuple[Agreement | None, float]:
+    """Of the kinds that have something to say; the widest that one of them spreads the candidates."""
+    singles = [c for c, name in enumerate(voting.candidates) if name not in voting.ensembles]
+    by_fold = [aurocs[:, singles] for aurocs in fold_aurocs(voting).values()]
+    telling = [aurocs.mean(axis=0) for aurocs in by_fold if reliability(rankings(aurocs)) >= RELIABLE]
+    if len(telling) < 2:
+        return None, 0.0
+    aurocs = np.stack(telling).round(12)
+    return kendall_w(rankings(aurocs), rng=rng), float(np.ptp(aurocs, axis=1).max())
+
+
+def _cheapest(candidates: Sequence[CandidateResult], costs: Mapping[str, float]) -> CandidateResult:
+    """Of equally cheap ones that of the larger AUROC."""
+    return min(candidates, key=lambda c: (costs[c.name], -c.auroc, c.rank))
 
 
 def _concluded(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
+Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +38,20 @@ class Trial:
             normal_scores=self.normal_scores[rows],
         )
 
+    def joined(self, mean: Callable[[Scores], Scores]) -> Trial:
+        """The same trial with one more candidate, whose scores [N] `mean` makes of all others' [C, N]."""
+        return replace(
+            self,
+            anomaly_scores=with_row(self.anomaly_scores, mean),
+            round_trip_scores=with_row(self.round_trip_scores, mean),
+            normal_scores=with_row(self.normal_scores, mean),
+        )
+
+
+def with_row(scores: Scores, mean: Callable[[Scores], Scores]) -> Scores:
+    """[C, N] -> [C + 1, N]"""
+    return np.vstack([scores, mean(scores)])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
@@ -44,6 +60,7 @@ class Evidence:
     candidates: Sequence[str]  # [C]
     trials: Sequence[Trial]
     silent: frozenset[str] = frozenset()  # generators whose figures are shown, and that do not vote
+    ensembles: frozenset[str] = frozenset()  # candidates that are made of others
 
     @property
     def generators(self) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import seeds
+from appliance.decision import DecisionOptions
 from appliance.detectors import Installed, installed
 from appliance.detectors.prompts import is_excluded, prompt_name
 from appliance.detectors.protocol import Detector
@@ -214,6 +215,10 @@ def intake_options(station: StationSettings) -> IntakeOptions:
 
 def threshold_options(station: StationSettings) -> ThresholdOptions:
     return ThresholdOptions(**station.threshold.model_dump())
+
+
+def decision_options(station: StationSettings) -> DecisionOptions:
+    return DecisionOptions(**station.decision.model_dump(exclude={"ensemble"}))
 
 
 def parts_of(photos: Sequence[Photo]) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from appliance import __version__
 from appliance.decision import CandidateResult, Decision
+from appliance.detectors.ensemble import Ensemble
 from appliance.detectors.prompts import PromptDetector
 from appliance.detectors.protocol import Detector
 from appliance.generators import Generator
@@ -27,6 +28,7 @@ class Outcome:
     """What the calibration worked out, beside what its plan already knew."""
 
     decision: Decision
+    detectors: Sequence[Detector]  # all that were tried
     threshold: Threshold
     failures: Mapping[str, str]
     counts: Mapping[str, tuple[int, int]]  # generator -> anomalies, round trips
@@ -51,7 +53,7 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
         "reason": decision.reason,
         "next_steps": list(decision.next_steps),
         "threshold": dataclasses.asdict(outcome.threshold),
-        "candidates": _candidates(plan, outcome),
+        "candidates": _candidates(outcome),
         "agreement": None if decision.agreement is None else dataclasses.asdict(decision.agreement),
         "generators": _generators(plan, outcome, stages),
         "support": _support(plan),
@@ -62,14 +64,14 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
     }
 
 
-def _candidates(plan: Plan, outcome: Outcome) -> list[dict[str, Any]]:
+def _candidates(outcome: Outcome) -> list[dict[str, Any]]:
     """By rank; those that failed come last, in the order of their names."""
-    about = {detector.name: detector for detector in plan.detectors}
+    about = {detector.name: detector for detector in outcome.detectors}
     rows = [
         {
             **_figures(candidate),
             "kind": about[candidate.name].kind,
-            **_texts(about[candidate.name]),
+            **_made_of(about[candidate.name]),
             "cost_mflop": round(about[candidate.name].cost_mflop, 1),
             "latency_ms": outcome.latencies_ms.get(candidate.name),
             "bank": outcome.banks.get(candidate.name),
@@ -82,10 +84,12 @@ def _candidates(plan: Plan, outcome: Outcome) -> list[dict[str, Any]]:
     return rows + [_failed(about[name], outcome.failures[name]) for name in failed]
 
 
-def _texts(detector: Detector) -> dict[str, Any]:
-    if not isinstance(detector, PromptDetector):
-        return {}
-    return {"texts": {role: _printable(text) for role, text in detector.texts.items()}}
+def _made_of(detector: Detector) -> dict[str, Any]:
+    if isinstance(detector, PromptDetector):
+        return {"texts": {role: _printable(text) for role, text in detector.texts.items()}}
+    if isinstance(detector, Ensemble):
+        return {"members": [member.name for member in detector.members]}
+    return {}
 
 
 def _figures(candidate: CandidateResult) -> dict[str, Any]:
@@ -100,12 +104,13 @@ def _failed(detector: Detector, reason: str) -> dict[str, Any]:
         "auroc_high",
         "mean_rank",
         "p_best",
+        "p_near_best",
         "rank",
         "latency_ms",
         "cost_mflop",
         "bank",
     )
-    about = {"name": detector.name, "kind": detector.kind, **_texts(detector)}
+    about = {"name": detector.name, "kind": detector.kind, **_made_of(detector)}
     return {**about, **dict.fromkeys(figures), "per_generator": {}, "error": reason}
 
 
@@ -125,7 +130,7 @@ def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[d
                 "count": anomalies,
                 "round_trips": round_trips,
                 "seconds": seconds.get(f"generate {workload.name}", 0.0),
-                "weight": workload.votes / voters,  # mean rank over generators: those that vote count alike
+                "weight": workload.votes / voters,  # the mean over generators: those that vote count alike
             }
         )
     return rows

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from appliance.detectors import installed
+from appliance.detectors.ensemble import NAME as ENSEMBLE
+from appliance.detectors.ensemble import SavedEnsemble
 from appliance.detectors.prompts import saved_prompts
 from appliance.detectors.protocol import FittedDetector, LoadsDetector
 from appliance.errors import DetectorError, UsageError
@@ -86,7 +88,8 @@ def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None
     wanted = [chosen, *(name for name in banks if name != chosen and every_candidate)]
     software = result["software"]
     count = use_threads(software["threads"] if threads is None else threads)
-    detectors = _detectors(wanted, software, count)
+    members: list[str] = next((row["members"] for row in result["candidates"] if "members" in row), [])
+    detectors = _detectors(wanted, members, software, count)
     return Scorer(
         fitted={name: detectors[name].load(run / BANKS / banks[name]) for name in wanted},
         chosen=chosen,
@@ -117,8 +120,19 @@ def targets(
             raise UsageError(f"--images {path}: there is no such file or folder. Correct the path.")
 
 
-def _detectors(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, LoadsDetector]:
-    """The candidates of these names. If that is enough, only the encoders in their names are loaded."""
+def _detectors(
+    wanted: Sequence[str], members: Sequence[str], software: Mapping[str, Any], threads: int
+) -> dict[str, LoadsDetector]:
+    """The candidates of these names; `members` are those of the ensemble, if the run has one."""
+    singles = [name for name in wanted if name != ENSEMBLE]
+    if ENSEMBLE not in wanted:
+        return _singles(singles, software, threads)
+    found = _singles([*singles, *(name for name in members if name not in singles)], software, threads)
+    return {**found, ENSEMBLE: SavedEnsemble([found[name] for name in members])}
+
+
+def _singles(wanted: Sequence[str], software: Mapping[str, Any], threads: int) -> dict[str, LoadsDetector]:
+    """If that is enough, only the encoders in the candidates' names are loaded."""
     rows = [row for row in software["engines"] if row["kind"] == "encoder"]
     named = [row for row in rows if any(name.startswith(f"{row['name']}/") for name in wanted)]
     for some in (named, rows):

@@ -254,6 +254,7 @@ class DecisionSettings(_Model):
     margin: float = Field(default=0.02, ge=0, le=0.5)
     confidence: Confidence = 0.9
     fallback: Text | None = None
+    ensemble: int = Field(default=3, ge=1, le=10)
     resamples: int = Field(default=1000, ge=100, le=100_000)
 
 

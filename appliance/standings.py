@@ -1,12 +1,13 @@
 """The candidates side by side: what each reached, how sure that is, and who leads.
 
-The leader has the smallest rank, averaged over generators, of the AUROC of anomalies against round trips;
-between equals the larger mean AUROC counts, then the lower cost, then the name.
+They are placed by the AUROC of anomalies against round trips, averaged over generators; between equals the
+lower cost counts, then the name. An average of AUROCs, not of ranks: a kind of anomaly that no candidate
+sees, or that all see, then says nothing, while its ranks would be noise that counts like any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from appliance.bootstrap import Replicates
 from appliance.evidence import Evidence
 
 Floats = npt.NDArray[np.float64]
+
+ROUNDING = 1e-9  # of sums that are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,25 +40,43 @@ class CandidateResult:
     auroc_low: float  # central interval at the decision's confidence
     auroc_high: float
     per_generator: Mapping[str, GeneratorScore]
-    mean_rank: float
-    p_best: float  # share of replicates in which its mean rank is the smallest
-    rank: int  # 1 is the leader
+    mean_rank: float  # over generators; shown only
+    p_best: float  # share of replicates in which its AUROC is the highest
+    p_near_best: float  # share of replicates in which no single candidate is more than the margin above it
+    rank: int  # 1 is the first
     leader_ahead: float | None = None  # share of replicates in which the leader is better; None: it leads
 
 
+def by_auroc(evidence: Evidence, costs: Mapping[str, float]) -> list[int]:
+    """The candidates' rows, the best first."""
+    names = evidence.candidates
+    # Rounded, so that equal candidates stay equal whatever the order of a sum did to the last bit.
+    auroc = round_trip_aurocs(evidence.voting).mean(axis=0).round(12)
+    return sorted(range(len(names)), key=lambda c: (-auroc[c], costs[names[c]], names[c]))
+
+
 def standings(
-    evidence: Evidence, costs: Mapping[str, float], replicates: Replicates, *, confidence: float
+    evidence: Evidence,
+    costs: Mapping[str, float],
+    replicates: Replicates,
+    *,
+    confidence: float,
+    margin: float,
 ) -> tuple[CandidateResult, ...]:
-    """The candidates by rank, the leader first. replicates: of the voting evidence, in its order."""
+    """The candidates by rank. replicates: of the voting evidence, in its order.
+
+    The leader, with whom all others are compared, is the first that is no ensemble.
+    """
     names, generators = evidence.candidates, evidence.generators
     round_trip, plain = round_trip_aurocs(evidence), plain_aurocs(evidence)  # [G, C]
     votes = round_trip_aurocs(evidence.voting)
-    # Rounded, so that equal candidates stay equal whatever the order of a sum did to the last bit.
     auroc, mean_rank = votes.mean(axis=0).round(12), rankings(votes).mean(axis=0).round(12)
     low, high = _intervals(replicates.auroc, auroc, confidence)
-    p_best = _share_best(replicates.mean_rank)
-    order = sorted(range(len(names)), key=lambda c: (mean_rank[c], -auroc[c], costs[names[c]], names[c]))
-    ahead = _share_ahead(replicates, order[0])
+    singles = [c for c, name in enumerate(names) if name not in evidence.ensembles]
+    order = by_auroc(evidence, costs)
+    leader = next(c for c in order if c in singles)
+    p_best, p_near = _share_best(replicates.auroc), _share_near_best(replicates.auroc, singles, margin)
+    ahead = _share_ahead(replicates.auroc, leader)
     return tuple(
         CandidateResult(
             name=names[c],
@@ -68,8 +89,9 @@ def standings(
             },
             mean_rank=float(mean_rank[c]),
             p_best=float(p_best[c]),
+            p_near_best=float(p_near[c]),
             rank=place,
-            leader_ahead=None if place == 1 else float(ahead[c]),
+            leader_ahead=None if c == leader else float(ahead[c]),
         )
         for place, c in enumerate(order, start=1)
     )
@@ -86,20 +108,26 @@ def _intervals(replicates: Floats, estimate: Floats, confidence: float) -> tuple
     return np.minimum(low, estimate), np.maximum(high, estimate)
 
 
-def _share_best(mean_rank: Floats) -> Floats:
-    """[B, C] -> [C] share of replicates in which the mean rank is the smallest; equal ones divide it."""
-    best = mean_rank <= mean_rank.min(axis=1, keepdims=True) + 1e-9
+def _share_best(auroc: Floats) -> Floats:
+    """[B, C] -> [C] share of replicates in which it is the highest; equal ones divide it."""
+    best = auroc >= auroc.max(axis=1, keepdims=True) - ROUNDING
     share: Floats = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
     return share
 
 
-def _share_ahead(replicates: Replicates, leader: int) -> Floats:
-    """[C] share of replicates in which the leader is better by mean rank, or by mean AUROC if that is less.
+def _share_near_best(auroc: Floats, singles: Sequence[int], margin: float) -> Floats:
+    """[B, C] -> [C] share of replicates in which no single candidate is more than `margin` above it.
 
-    Equal counts one half.
+    The probability of a good selection with an indifference zone (Bechhofer, "A single-sample multiple
+    decision procedure for ranking means of normal populations with known variances", 1954).
     """
-    by_rank = replicates.mean_rank - replicates.mean_rank[:, [leader]]
-    by_auroc = replicates.auroc[:, [leader]] - replicates.auroc
-    shares = [((1 + np.sign(advantage.round(9))) / 2).mean(axis=0) for advantage in (by_rank, by_auroc)]
-    smaller: Floats = np.minimum(shares[0], shares[1])
-    return smaller
+    best = auroc[:, singles].max(axis=1, keepdims=True)
+    share: Floats = (auroc >= best - margin - ROUNDING).mean(axis=0)
+    return share
+
+
+def _share_ahead(auroc: Floats, leader: int) -> Floats:
+    """[B, C] -> [C] share of replicates in which the leader is better; equal counts one half."""
+    advantage = auroc[:, [leader]] - auroc
+    share: Floats = ((1 + np.sign(advantage.round(9))) / 2).mean(axis=0)
+    return share

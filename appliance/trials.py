@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import seeds
+from appliance.detectors.ensemble import KIND as ENSEMBLE
 from appliance.detectors.protocol import Detector, FittedDetector
 from appliance.errors import DiskError, ImagesError
 from appliance.evidence import Evidence, Trial
@@ -67,11 +68,16 @@ class Workshop:
 class TrialRecord:
     """What the trials left. `failures` maps a candidate to the reason why it was left out."""
 
-    candidates: list[str]
+    detectors: list[Detector]
     silent: frozenset[str] = frozenset()  # generators that do not vote
     trials: list[Trial] = field(default_factory=list)
     blocks: list[ScoreBlock] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> list[str]:
+        """[C] the names, in the order of the scores' rows."""
+        return [detector.name for detector in self.detectors]
 
     def evidence(self) -> Evidence:
         """The trials of the candidates that never failed."""
@@ -80,6 +86,7 @@ class TrialRecord:
             candidates=[self.candidates[row] for row in keep],
             trials=[trial.taking(keep) for trial in self.trials],
             silent=self.silent,
+            ensembles=frozenset(detector.name for detector in self.detectors if detector.kind == ENSEMBLE),
         )
 
     def counts(self, generator: str) -> tuple[int, int]:
@@ -131,15 +138,18 @@ class Jury:
         return np.stack([np.full(count, np.nan) if row is None else row for row in rows])
 
     def _guarded(self, detector: Detector, what: str, work: Callable[[], T]) -> T | None:
-        if detector.name in self._failures:
-            return None
-        try:
-            return work()
-        except (ImagesError, DiskError):  # of photos or stores that are files: not the candidate's fault
-            raise
-        except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
-            self._failures[detector.name] = f"{what}: {type(error).__name__}: {error}"
-            return None
+        return None if detector.name in self._failures else guarded(self._failures, detector.name, what, work)
+
+
+def guarded(failures: dict[str, str], name: str, what: str, work: Callable[[], T]) -> T | None:
+    """What `work` gives; if it fails, None, and why is added to the candidate's `failures`."""
+    try:
+        return work()
+    except (ImagesError, DiskError):  # of photos or stores that are files: not the candidate's fault
+        raise
+    except Exception as error:  # it may be anybody's plug-in: its failure is recorded and shown
+        failures[name] = f"{what}: {type(error).__name__}: {error}"
+        return None
 
 
 def run_trials(
@@ -154,7 +164,7 @@ def run_trials(
 ) -> TrialRecord:
     """`support` and `photos` [n] are the same photos in the same order; `folds` index them."""
     record = TrialRecord(
-        candidates=[detector.name for detector in detectors],
+        detectors=list(detectors),
         silent=frozenset(workload.name for workload in workloads if not workload.votes),
     )
     for number, fold in enumerate(folds):

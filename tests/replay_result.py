@@ -137,8 +137,8 @@ def _unit(drawn: Drawn, seed: int, *, is_paper: bool) -> Unit:
                 auroc=0.5 + tells / 6,
                 auroc_low=0.45 + tells / 6,
                 auroc_high=0.52 + tells / 6,
-                mean_rank=float(rank),
                 p_best=0.2,
+                p_near_best=0.5,
                 rank=int(rank),
             )
             for (name, kind), rank, tells in zip(CANDIDATES.items(), order, telling.tolist(), strict=True)

@@ -57,8 +57,8 @@ def _row(name: str, rank: int, rng: np.random.Generator) -> CandidateRow:
         auroc=middle,
         auroc_low=low,
         auroc_high=high,
-        mean_rank=float(rank),
         p_best=1 / 3,
+        p_near_best=1 / 2,
         rank=rank,
     )
 

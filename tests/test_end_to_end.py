@@ -52,6 +52,7 @@ def test_the_result_holds_to_its_schema(whole_run: Run) -> None:
     jsonschema.validate(result, schema)
     assert {row["file"] for row in result["support"]} == {p.name for p in whole_run.images.iterdir()}
     assert {row["name"].split("/")[0] for row in result["candidates"]} == {
+        "ensemble",
         "gabor",
         "raw",
         *(encoder.name for encoder in ENCODERS),
@@ -137,7 +138,8 @@ def test_the_order_of_candidates_does_not_matter(
     monkeypatch.setattr(plan, "installed", reversed_order)
     other = calibrate(light_run.images, tmp_path / "run", light_run.settings)
     order = list(dict.fromkeys(row["detector"] for row in light_run.scores))
-    assert list(dict.fromkeys(row["detector"] for row in other.scores)) == order[::-1]
+    assert order[-1] == "ensemble"
+    assert list(dict.fromkeys(row["detector"] for row in other.scores)) == [*order[-2::-1], "ensemble"]
     assert without_times(other.result) == without_times(light_run.result)
 
 
@@ -255,8 +257,8 @@ def test_every_candidate_is_asked_with_all(light_run: Run) -> None:
     chosen = light_run.result["chosen"]
     assert rows[0]["detector"] == chosen
     assert {row["detector"] for row in rows} == {row["name"] for row in light_run.result["candidates"]}
-    assert [row["verdict"] for row in rows[1:]] == ["none"] * 3
-    assert [row["threshold"] for row in rows[1:]] == [""] * 3
+    assert [row["verdict"] for row in rows[1:]] == ["none"] * 4
+    assert [row["threshold"] for row in rows[1:]] == [""] * 4
 
 
 def test_rows_for_programs(light_run: Run) -> None:
@@ -451,8 +453,9 @@ def test_an_encoder_of_ones_own(light_run: Run, tmp_path: Path) -> None:
     detectors = {"encoders": [own], "exclude": [*ALL_EMBEDDED, "gabor/*", "raw/*"]}
     settings = write_settings(tmp_path / "own.yaml", LIGHT, detectors=detectors)
     run = calibrate(light_run.images, tmp_path / "run", settings)
-    assert len(run.result["candidates"]) >= 2
-    assert all(row["name"].startswith("mine/") for row in run.result["candidates"])
+    singles = [row for row in run.result["candidates"] if row["name"] != "ensemble"]
+    assert len(singles) >= 2
+    assert all(row["name"].startswith("mine/") for row in singles)
     settings.unlink()
     photo = next(light_run.images.iterdir())
     score = ["score", "--result", run.folder, "--images", photo]

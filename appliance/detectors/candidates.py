@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
+from appliance.detectors.ensemble import NAME as ENSEMBLE
 from appliance.detectors.gabor import GaborPatches, GaborStatistics
 from appliance.detectors.patches import EncoderPatches, PatchDetector
 from appliance.detectors.pooled import EncoderEmbedding, PooledDetector
@@ -87,8 +88,8 @@ def wanted_strides(strides: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_unique(detectors: Sequence[Detector]) -> None:
-    """DetectorError if two candidates have one name."""
-    names = [detector.name for detector in detectors]
+    """DetectorError if two candidates have one name, or one that of the ensemble, which is made of them."""
+    names = [ENSEMBLE, *(detector.name for detector in detectors)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DetectorError(

@@ -8,7 +8,7 @@ does without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -83,13 +83,16 @@ class Curves:
     spearman: Mapping[str, Mapping[str, Mapping[Variant, float | None]]]
 
 
-def choice_tables(menu: Sequence[str], units: Sequence[MenuUnit]) -> dict[str, dict[Variant, ChoiceTable]]:
-    """By group (`all` first), then by variant. menu: [M] names, the first is the default.
+def choice_tables(
+    menu: Sequence[str], units: Sequence[MenuUnit], *, ensembles: Collection[str] = ()
+) -> dict[str, dict[Variant, ChoiceTable]]:
+    """By group (`all` first), then by variant. menu: [M] names, the first is the default; `ensembles` among
+    them may be picked, and are in no row of their own.
 
     `global_best` is the best of the group's own units: hindsight about a group is that group's.
     """
     return {
-        group: {variant: _table(menu, members, variant) for variant in VARIANTS}
+        group: {variant: _table(menu, members, variant, ensembles) for variant in VARIANTS}
         for group, members in _groups(units).items()
     }
 
@@ -107,11 +110,15 @@ def _groups(units: Sequence[Unit]) -> dict[str, list[Unit]]:
     return {EVERYTHING: list(units), **{name: [u for u in units if u.group == name] for name in names}}
 
 
-def _table(menu: Sequence[str], units: Sequence[MenuUnit], variant: Variant) -> ChoiceTable:
+def _table(
+    menu: Sequence[str], units: Sequence[MenuUnit], variant: Variant, ensembles: Collection[str]
+) -> ChoiceTable:
     true = np.stack([unit.true[variant] for unit in units])  # [U, M]
     assert true.shape == (len(units), len(menu)), f"{true.shape[1]} figures for {len(menu)} choices"
-    is_best = true >= true.max(axis=1, keepdims=True) - _EQUAL
-    fixed = int(np.argmax(true.mean(axis=0).round(12)))  # of equal ones the first
+    singles = np.array([column for column, name in enumerate(menu) if name not in ensembles])
+    own = true[:, singles]
+    is_best = true >= own.max(axis=1, keepdims=True) - _EQUAL
+    fixed = int(singles[np.argmax(own.mean(axis=0).round(12))])  # of equal ones the first
 
     def row(columns: npt.NDArray[np.int64]) -> Row:
         """columns: [U] the pick of each unit."""
@@ -125,10 +132,10 @@ def _table(menu: Sequence[str], units: Sequence[MenuUnit], variant: Variant) -> 
         units=len(units),
         global_best=menu[fixed],
         rows={
-            "random": Row(hits=float(is_best.mean()), auroc=float(true.mean())),
-            "default": always(0),
-            "worst": row(true.argmin(axis=1)),
-            "best": row(true.argmax(axis=1)),
+            "random": Row(hits=float(is_best[:, singles].mean()), auroc=float(own.mean())),
+            "default": always(int(singles[0])),
+            "worst": row(singles[own.argmin(axis=1)]),
+            "best": row(singles[own.argmax(axis=1)]),
             "global_best": always(fixed),
             **{rule: row(_picked(menu, units, rule)) for rule in _rules(units)},
         },

@@ -150,7 +150,7 @@ def _intervals(
     evidence = simulated(shifts, parts, design, rng=rng)
     replicates = bootstrap(evidence, resamples=options.resamples, rng=rng)
     costs = dict.fromkeys(evidence.candidates, 1.0)
-    ranked = standings(evidence, costs, replicates, confidence=options.confidence)
+    ranked = standings(evidence, costs, replicates, confidence=options.confidence, margin=options.margin)
     ends = [(c.auroc_low, c.auroc_high) for c in sorted(ranked, key=lambda candidate: candidate.name)]
     return np.array(ends).reshape(len(aurocs), COPIES, 2)
 

@@ -211,7 +211,7 @@ def _unit(
     failures = choice.record.failures
     evidence = choice.record.evidence()
     keep = [row for row, name in enumerate(choice.record.candidates) if name not in failures]
-    about = {detector.name: detector for detector in plan.detectors}
+    about = {detector.name: detector for detector in choice.record.detectors}
     standing = {candidate.name: candidate for candidate in choice.decision.candidates}
     rows = [standing[name] for name in evidence.candidates]
     return Unit(
@@ -226,8 +226,8 @@ def _unit(
                 auroc=row.auroc,
                 auroc_low=row.auroc_low,
                 auroc_high=row.auroc_high,
-                mean_rank=row.mean_rank,
                 p_best=row.p_best,
+                p_near_best=row.p_near_best,
                 rank=row.rank,
             )
             for row in rows

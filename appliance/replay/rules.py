@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from appliance.agreement import rankings
 from appliance.auroc import round_trip_aurocs
 from appliance.choosing import counted_cost
+from appliance.detectors.ensemble import KIND as ENSEMBLE  # may be chosen, and is never called the best
 from appliance.evidence import Evidence
 from appliance.replay.k_sweep import ALL, k_sweep
 from appliance.replay.levels import CHOSEN
@@ -22,20 +22,19 @@ Sweep = Mapping[str, Floats]  # [C] AUROC by K
 EVERYTHING = "all"
 DETECTORS = "detectors"
 PROMPT = "prompt"  # the kind of a text prompt
-ENSEMBLE = "ensemble"  # the kind of what may be chosen and is never called the best
-DECISION = "decision"  # among the sources of rank agreement: all that vote, by mean rank
+DECISION = "decision"  # among the sources of rank agreement: all that vote, by mean AUROC
 FIRST = "first"  # the paper's default choice
 
 
 def menus_of(candidates: Sequence[CandidateRow]) -> dict[str, list[str]]:
     """What is chosen from: everything; where there are prompts, detectors and each CLIP's prompts apart."""
-    menus = {EVERYTHING: [row.name for row in candidates]}
+    menus = {EVERYTHING: [row.name for row in candidates]}  # the ensemble, which only a choice takes, too
     prompts: dict[str, list[str]] = {}
     for row in candidates:
         if row.kind == PROMPT:
             prompts.setdefault(f"prompts of {row.name.split('/')[0]}", []).append(row.name)
     if prompts:
-        menus[DETECTORS] = [row.name for row in candidates if row.kind != PROMPT]
+        menus[DETECTORS] = [row.name for row in candidates if row.kind not in (PROMPT, ENSEMBLE)]
     return {name: names for name, names in {**menus, **prompts}.items() if len(names) > 1}
 
 
@@ -74,17 +73,15 @@ def k_picks_of(unit: Unit, menu: Sequence[str], sweeps: Mapping[str, Sweep]) -> 
 
 
 def _highest(unit: Unit, columns: Sequence[int], aurocs: Floats) -> str:
-    """Of equal ones the cheapest, as in `standings`."""
+    """Of equal ones the cheapest, as in `standings`; never an ensemble."""
+    columns = [column for column in columns if unit.candidates[column].kind != ENSEMBLE]
     rows = [unit.candidates[column] for column in columns]
     costs = [counted_cost(row.cost_mflop) for row in rows]
     return min(zip(-aurocs[columns], costs, (row.name for row in rows), strict=True))[2]
 
 
 def _chosen(unit: Unit, menu: Sequence[str], columns: Sequence[int]) -> str:
-    """Smallest mean rank over the generators that vote, then the larger mean AUROC, as in `standings`."""
+    """The highest mean AUROC over the generators that vote, as in `standings`."""
     if len(menu) == len(unit.names):
         return unit.chosen
-    votes = round_trip_aurocs(unit.evidence.voting)[:, columns]
-    mean_rank, auroc = rankings(votes).mean(axis=0).round(12), votes.mean(axis=0).round(12)
-    costs = [counted_cost(unit.candidates[column].cost_mflop) for column in columns]
-    return min(zip(mean_rank, -auroc, costs, menu, strict=True))[3]
+    return _highest(unit, columns, round_trip_aurocs(unit.evidence.voting).mean(axis=0).round(12))

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import __version__
-from appliance.decision import DecisionOptions, Outcome
+from appliance.decision import Outcome
+from appliance.detectors.ensemble import KIND as ENSEMBLE
 from appliance.errors import GoodpartsError
-from appliance.plan import Engines
-from appliance.replay.choice_tables import CurveUnit, MenuUnit, choice_tables, curves
+from appliance.plan import Engines, decision_options
+from appliance.replay.choice_tables import ChoiceTable, CurveUnit, MenuUnit, choice_tables, curves
 from appliance.replay.coverage import Design, coverage
 from appliance.replay.desk import Brief
 from appliance.replay.false_rejects import ThresholdUnit, judged_threshold, summaries
@@ -32,7 +33,6 @@ from appliance.replay.rank_agreement import RankAgreement, by_source, mean_by_so
 from appliance.replay.regret import JudgedUnit, Regrets
 from appliance.replay.rules import (
     DECISION,
-    ENSEMBLE,
     EVERYTHING,
     FIRST,
     Sweep,
@@ -140,7 +140,7 @@ class _Sums:
             "units": self.units,
             "regret": {name: _plain(self.regrets.report(tasks=tasks)) for name, tasks in groups.items()},
             "choice_tables": {
-                menu: {"menu": self.menus[menu], "groups": _plain(choice_tables(self.menus[menu], units))}
+                menu: {"menu": self.menus[menu], "groups": _plain(self._tables(menu, units))}
                 for menu, units in self.by_menu.items()
             },
             "curves": _plain(curves(self.curve_units)),
@@ -161,6 +161,10 @@ class _Sums:
         self.regrets = Regrets(self.common, seeds=list(seeds), ensembles=ensembles)
         for task in self.brief.dataset.tasks:
             self.groups.setdefault(task.group, []).append(task.name)
+
+    def _tables(self, menu: str, units: Sequence[MenuUnit]) -> dict[str, dict[Variant, ChoiceTable]]:
+        ensembles = [row["name"] for row in self.rows if row["kind"] == ENSEMBLE]
+        return choice_tables(self.menus[menu], units, ensembles=ensembles)
 
     def _good_set(self, unit: Unit) -> str:
         """Of classes the good photos of one task are anomalous ones of all others: one set of one name."""
@@ -229,10 +233,10 @@ def _menu_unit(
 def _agreement(
     unit: Unit, true: Mapping[Variant, Floats], sweeps: Mapping[str, Sweep]
 ) -> dict[str, dict[str, RankAgreement]]:
-    """Of each source of anomalies, and of the decision's mean rank; ensembles apart."""
+    """Of each source of anomalies, and of the decision's mean AUROC; ensembles apart."""
     singles = [column for column, row in enumerate(unit.candidates) if row.kind != ENSEMBLE]
     sources = {source: sweep[ALL][singles] for source, sweep in sweeps.items()}
-    sources[DECISION] = np.array([-unit.candidates[column].mean_rank for column in singles])
+    sources[DECISION] = np.array([unit.candidates[column].auroc for column in singles])
     return by_source(sources, {variant: true[variant][singles] for variant in VARIANTS})
 
 
@@ -277,7 +281,6 @@ def _unit_row(
             "mean": by_name([row.auroc for row in unit.candidates]),
             "low": by_name([row.auroc_low for row in unit.candidates]),
             "high": by_name([row.auroc_high for row in unit.candidates]),
-            "mean_rank": by_name([row.mean_rank for row in unit.candidates]),
             "by_source": {source: by_name(sweep[ALL]) for source, sweep in sweeps.items()},
         },
         "rank_agreement": _plain(agreement),
@@ -310,7 +313,7 @@ def _coverage(brief: Brief) -> Any:
         folds=brief.station.folds.count,
         count=round(float(np.mean([one.count for one in voting]))),
     )
-    options = DecisionOptions(**brief.station.decision.model_dump())
+    options = decision_options(brief.station)
     return coverage(dataclasses.replace(options, fallback=None), design, seed=brief.station.seed)
 
 

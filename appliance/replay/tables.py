@@ -62,7 +62,6 @@ def _candidates(result: Result) -> Iterator[Row]:
                 "synthetic": synthetic["mean"][name],
                 "synthetic_low": synthetic["low"][name],
                 "synthetic_high": synthetic["high"][name],
-                "mean_rank": synthetic["mean_rank"][name],
                 **{f"synthetic_{source}": synthetic["by_source"][source][name] for source in sources},
             }
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from appliance.detectors.ensemble import KIND as ENSEMBLE
 from appliance.errors import GoodpartsError
 from appliance.evidence import Evidence, Trial
 from appliance.replay.arrays import DamagedFileError, read_arrays, write_arrays
@@ -45,8 +46,8 @@ class CandidateRow:
     auroc: float
     auroc_low: float
     auroc_high: float
-    mean_rank: float
     p_best: float
+    p_near_best: float
     rank: int
 
 
@@ -171,6 +172,7 @@ def _unit(about: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> U
         candidates=[row.name for row in candidates],
         trials=[_trial(i, row, arrays) for i, row in enumerate(about["trials"])],
         silent=frozenset(about["silent"]),
+        ensembles=frozenset(row.name for row in candidates if row.kind == ENSEMBLE),
     )
     return Unit(
         task=about["task"],

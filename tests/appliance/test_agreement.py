@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from appliance.agreement import kendall_w, rankings
+from appliance.agreement import RELIABLE, kendall_w, rankings, reliability
 
 
 def test_rankings_start_at_the_highest_and_share_ties():
@@ -74,3 +74,32 @@ def test_identical_rankings_cannot_beat_the_smallest_p():
 def test_no_answer_where_there_is_no_question(ranks):
     """Two candidates, one generator, or all candidates equal: there is no agreement to speak of."""
     assert kendall_w(np.array(ranks), rng=np.random.default_rng(0)) is None
+
+
+def test_reliability_is_spearmans_and_browns():
+    """F r / (1 + (F - 1) r), r being the mean of the pairwise rank correlations."""
+    rng = np.random.default_rng(0)
+    ranks = rankings(rng.normal(size=8) + 0.8 * rng.normal(size=(4, 8)))
+    pairs = [np.corrcoef(ranks[i], ranks[j])[0, 1] for i, j in itertools.combinations(range(4), 2)]
+    r = np.mean(pairs)
+    assert reliability(ranks) == pytest.approx(4 * r / (1 + 3 * r))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [([[1.0, 2, 3]] * 3, 1), ([[2.0, 2, 2]] * 3, 0), ([[1.0, 2]], 1)]
+)
+def test_reliability_of_extremes(rows, expected):
+    """The same ranking each time has 1, no order at all 0; of a single ranking nothing is known."""
+    assert reliability(np.array(rows)) == pytest.approx(expected)
+
+
+def test_contradicting_folds_have_nothing_to_say():
+    """Two opposite rankings have a reliability of 0."""
+    assert reliability(np.array([[1.0, 2, 3], [3, 2, 1]])) == 0
+
+
+def test_noise_is_rarely_reliable():
+    """Rankings drawn at random reach what counts as something to say in at most one case of twenty."""
+    rng = np.random.default_rng(0)
+    found = [reliability(rankings(rng.normal(size=(4, 25)))) >= RELIABLE for _ in range(400)]
+    assert np.mean(found) <= 0.05

@@ -107,19 +107,20 @@ def test_a_clear_leader_is_chosen():
     assert decision.next_steps
 
 
-def test_equal_candidates_are_tied_and_the_cheapest_is_taken():
-    """Candidates of the same scores are tied, whatever their names, and cost decides."""
-    one = simulated([0.9], rng=np.random.default_rng(0))
+@pytest.mark.parametrize(("parts", "outcome"), [(12, "tied"), (100, "chosen")])
+def test_of_equal_candidates_the_cheapest_is_taken(parts, outcome):
+    """Of candidates of the same scores cost decides; whether that is sure, is a matter of photos."""
+    one = simulated([0.9], rng=np.random.default_rng(0), parts=parts)
     evidence = copied(one, 0, ["alpha", "beta", "gamma"])
     decision = decided(evidence, costs={"alpha": 3.0, "beta": 1.0, "gamma": 2.0})
-    assert (decision.outcome, decision.chosen) == ("tied", "beta")
-    assert set(decision.tied) == {"alpha", "beta", "gamma"}
+    assert (decision.outcome, decision.chosen) == (outcome, "beta")
+    assert set(decision.tied) == ({"alpha", "beta", "gamma"} if outcome == "tied" else set())
 
 
 def test_the_cheapest_beyond_the_margin_is_not_taken():
     """A cheap candidate that is not certainly worse, but beyond the margin, is no way out."""
     evidence = simulated([0.9, 0.88], rng=np.random.default_rng(1), parts=10)
-    decision = decided(evidence, costs={"c0": 5.0, "c1": 1.0}, margin=0.0)
+    decision = decided(evidence, costs={"c0": 5.0, "c1": 1.0}, margin=0.001)
     leader, other = decision.candidates
     assert leader.auroc > other.auroc
     assert (decision.outcome, decision.chosen, decision.tied) == ("tied", leader.name, (leader.name,))
@@ -157,15 +158,68 @@ def test_generators_that_contradict_each_other_make_it_abstain():
     assert decision.candidates[0].auroc_low > 0.5
 
 
+def test_generators_that_say_nothing_contradict_nobody():
+    """One kind ranks the candidates, to three others they are all alike: the one decides.
+
+    So it is with subjects that vary as a whole: no candidate sees local faults on them, and that is said.
+    """
+    orders = [[0.99, 0.9, 0.8, 0.7], *[[0.5] * 4] * 3]
+    decision = decided(simulated(orders, rng=np.random.default_rng(0), generators=4, parts=60))
+    assert decision.outcome in ("chosen", "tied")
+    assert decision.chosen == "c0"
+    assert "told from good parts no better than by chance" in decision.next_steps[0]
+    assert all(f"generator {g}" in decision.next_steps[0] for g in (1, 2, 3))
+
+
+def with_ensemble(evidence: Evidence, rows) -> Evidence:
+    """One more candidate: the mean of some candidates' scores."""
+    trials = [trial.joined(lambda scores: scores[rows].mean(axis=0)) for trial in evidence.trials]
+    names = [*evidence.candidates, "mean"]
+    return Evidence(candidates=names, trials=trials, ensembles=frozenset({"mean"}))
+
+
+def test_a_tie_uses_the_ensemble():
+    """Where it is open who is best their mean is used, and the tie names single candidates only."""
+    evidence = simulated([0.9, 0.9, 0.9], rng=np.random.default_rng(2), parts=10)
+    evidence = with_ensemble(evidence, [0, 1, 2])
+    decision = decided(evidence, costs={"c0": 1, "c1": 1, "c2": 1, "mean": 9})
+    assert (decision.outcome, decision.chosen) == ("tied", "mean")
+    assert "mean" not in decision.tied
+    assert decision.tied[0] == next(c.name for c in decision.candidates if c.leader_ahead is None)
+
+
+def test_an_ensemble_that_is_clearly_worse_is_not_used():
+    """An ensemble more than the margin below the leader stays a candidate among others."""
+    evidence = with_ensemble(simulated([0.9, 0.55, 0.55], rng=np.random.default_rng(0), parts=12), [1, 2])
+    decision = decided(evidence, confidence=0.999)
+    assert decision.outcome == "tied"
+    assert decision.chosen == "c0"
+
+
+def test_who_abstains_uses_the_ensemble_or_the_fallback():
+    """Without a fallback of the settings a choice that cannot be made is spread over the first candidates."""
+    evidence = with_ensemble(simulated([0.5, 0.5, 0.5], rng=np.random.default_rng(0)), [0, 1, 2])
+    assert [decided(evidence, fallback=name).chosen for name in (None, "c1")] == ["mean", "c1"]
+
+
+def test_a_certain_leader_needs_no_ensemble():
+    """A single candidate that is surely near the best is chosen, though the ensemble is so too."""
+    evidence = with_ensemble(simulated([0.97, 0.97], rng=np.random.default_rng(0), parts=200), [0, 1])
+    decision = decided(evidence)
+    assert decision.outcome == "chosen"
+    assert decision.chosen in ("c0", "c1")
+    assert next(c for c in decision.candidates if c.name == "mean").p_near_best >= 0.9
+
+
 def test_order_among_equals_is_no_disagreement():
-    """Generators that rank candidates at random, all within the margin of one another, give a tie."""
+    """Generators that rank candidates at random, all within the margin of one another: any may be taken."""
     rng = np.random.default_rng(0)
     evidence = simulated([0.999999] * 4, rng=rng, generators=4, parts=40)
     for trial in evidence.trials:  # each candidate loses one anomaly somewhere
         trial.anomaly_scores[rng.integers(4), rng.integers(25)] = -1
     decision = decided(evidence, margin=0.05)
-    assert decision.outcome == "tied"
-    assert len(decision.tied) == 4
+    assert decision.outcome == "chosen"
+    assert [c.p_near_best > 0.9 for c in decision.candidates] == [True] * 4
 
 
 def test_one_candidate_is_chosen_if_it_beats_chance():
@@ -177,9 +231,8 @@ def test_one_candidate_is_chosen_if_it_beats_chance():
 
 
 def test_perfect_separation_has_an_interval():
-    """Candidates that separate everything are tied, their AUROC 1 with a lower end below it."""
+    """Candidates that separate everything have an AUROC of 1 with a lower end below it."""
     decision = decided(simulated([1 - 1e-12, 1 - 1e-12], rng=np.random.default_rng(0)))
-    assert decision.outcome == "tied"
     for candidate in decision.candidates:
         assert candidate.auroc == candidate.auroc_high == 1
         assert 0.85 < candidate.auroc_low < 0.97
@@ -216,18 +269,20 @@ def test_the_same_seed_gives_the_same_decision():
     assert decided(evidence, seed=1) != decided(evidence, seed=2)
 
 
-def test_equal_candidates_are_rarely_told_apart():
-    """Of two equal candidates one is chosen in about 1 - confidence of all stations at most.
+@pytest.mark.parametrize("aurocs", [[0.85, 0.88], [0.9, 0.93, 0.93], [0.8, 0.85, 0.9]])
+def test_the_promise_of_a_choice_holds(aurocs):
+    """Of all stations at most 1 - confidence choose what is more than the margin below the best.
 
-    The hardest case: all of a score belongs to the part, so that pictures of a part repeat one draw.
+    Half of them are the hardest case: all of a score belongs to the part, so that pictures of a part repeat
+    one draw.
     """
     rng = np.random.default_rng(0)
-    runs = 200
-    outcomes = [
-        decided(simulated([0.85, 0.85], rng=rng, part_share=share), seed=i).outcome
-        for i, share in enumerate(np.repeat([0.5, 1.0], runs // 2))
-    ]
-    assert outcomes.count("chosen") <= 0.1 * runs + 3 * (0.1 * 0.9 * runs) ** 0.5
+    runs, wrong = 100, 0
+    for i, share in enumerate(np.repeat([0.5, 1.0], runs // 2)):
+        decision = decided(simulated(aurocs, rng=rng, part_share=share, parts=40), seed=i)
+        missed = max(aurocs) - aurocs[int(decision.chosen[1])]
+        wrong += decision.outcome == "chosen" and missed > 0.02
+    assert wrong <= 0.1 * runs + 3 * (0.1 * 0.9 * runs) ** 0.5
 
 
 def test_a_clearly_better_candidate_is_mostly_chosen():

@@ -79,6 +79,7 @@ def _candidate(name: str, rank: int) -> CandidateResult:
         per_generator={"perlin": GeneratorScore(auroc=0.95, auroc_round_trip=0.9)},
         mean_rank=float(rank),
         p_best=1 / 3,
+        p_near_best=1 / 2,
         rank=rank,
         leader_ahead=None if rank == 1 else 0.97,
     )
@@ -95,6 +96,7 @@ def _outcome() -> Outcome:
     )
     return Outcome(
         decision=decision,
+        detectors=[FakeDetector(name) for name in NAMES],
         threshold=threshold_cross_fitted(np.arange(10.0), np.arange(10), ThresholdOptions()),
         failures={
             "broken/early": "could not be fitted: RuntimeError: no such luck",
@@ -153,7 +155,10 @@ def test_prompts_show_their_texts(tmp_path: Path) -> None:
         outcome.decision, chosen=names[0], candidates=tuple(_candidate(n, i + 1) for i, n in enumerate(names))
     )
     outcome = dataclasses.replace(
-        outcome, decision=decision, failures={prompts[1].name: "could not score: no"}
+        outcome,
+        decision=decision,
+        detectors=plan.detectors,
+        failures={prompts[1].name: "could not score: no"},
     )
     result = result_of(plan, outcome, STAGES)
     write_result(tmp_path, result)
