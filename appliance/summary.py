@@ -13,7 +13,7 @@ SHOWN = 8  # candidates; the report has them all
 
 _TITLES = {
     "chosen": "Chosen",
-    "tied": "Tied; taken is",
+    "tied": "Tied; in use is",
     "abstained": "No sure choice; in use for now is",
 }
 

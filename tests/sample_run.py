@@ -234,6 +234,7 @@ def _candidate(i: int, count: int, decision: str) -> dict[str, Any]:
             for k, g in enumerate(GENERATORS)
         },
         "p_best": p_best[i] if i < len(p_best) else 0.002,
+        "p_near_best": p_best[i] if i < len(p_best) else 0.01,
         "latency_ms": round(4.2 + 2.9 * i, 2),
         "cost_mflop": cost,
         "rank": i + 1,
@@ -242,7 +243,17 @@ def _candidate(i: int, count: int, decision: str) -> dict[str, Any]:
 
 
 def _failed_candidate(i: int) -> dict[str, Any]:
-    figures = ("auroc", "auroc_low", "auroc_high", "mean_rank", "p_best", "rank", "latency_ms", "cost_mflop")
+    figures = (
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        "mean_rank",
+        "p_best",
+        "p_near_best",
+        "rank",
+        "latency_ms",
+        "cost_mflop",
+    )
     return {
         "name": f"mobilenet_v2 / pooled {i}",
         "kind": "pooled",

@@ -47,6 +47,8 @@ GLOSSARY = {
     "winning by spotting the process instead of the fault.",
     "generator": "A way to make synthetic anomalies. Several are used: no single one suits every part.",
     "candidate": "A detector under test. All candidates saw the same photos.",
+    "ensemble": "Several candidates asked together: the mean of their scores. Used where the photos do not "
+    "settle which of them is best.",
     "text prompt": "A candidate that compares a photo with two texts, about a good part and about any other.",
     "AUROC": "How often a photo with a fault scores higher than one without: 1 is always, .5 is chance.",
     "interval": "Where the AUROC may lie with other good photos of the same line; longer is less certain.",
@@ -153,14 +155,21 @@ def plural(count: int, noun: str) -> str:
 def certainty(result: Result) -> str:
     """How far the choice can be relied on, in one or two sentences."""
     chosen = candidate(result, result["chosen"])
-    best = share(chosen.get("p_best"))
+    margin = result["software"]["settings"]["decision"]["margin"]
+    near = f"In {share(chosen.get('p_near_best'))} of the resampled runs no detector was more than {margin:g} better"
     if result["decision"] == "chosen":
-        return f"It came out best in {best} of the resampled runs."
+        return f"{near}."
     if result["decision"] == "tied":
-        others = [name for name in result["tied"] if name != result["chosen"]]
-        equals = f" Not told apart from it: {listed(others)}." if others else ""
-        return f"It came out best in {best} of the resampled runs.{equals}"
-    return f"It came out best in {best} of the resampled runs, which is not enough to rely on."
+        return f"{near}, which is not enough to be sure.{_equals(result, chosen)}"
+    return f"{near}, which is not enough to rely on."
+
+
+def _equals(result: Result, chosen: Mapping[str, Any]) -> str:
+    others = [name for name in result["tied"] if name != chosen["name"]]
+    if not others:
+        return ""
+    them = "" if chosen.get("members") else " from it"
+    return f" Not told apart{them}: {listed(others)}." if len(others) > 1 or them else ""
 
 
 def listed(names: list[str], *, at_most: int = 4) -> str:
@@ -170,9 +179,11 @@ def listed(names: list[str], *, at_most: int = 4) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def prompt(chosen: Mapping[str, Any]) -> str | None:
-    """What a text prompt compares a photo with; None of other candidates."""
-    texts = chosen.get("texts")
+def makeup(chosen: Mapping[str, Any]) -> str | None:
+    """What a text prompt compares a photo with, of what an ensemble is made; None of other candidates."""
+    texts, members = chosen.get("texts"), chosen.get("members")
+    if members:
+        return f"It is the mean of {listed(members)}, each measured by how its scores of good photos vary."
     if not texts:
         return None
     return (

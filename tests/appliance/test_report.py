@@ -333,7 +333,21 @@ def test_a_tie_without_equals_names_none() -> None:
     """When no other candidate lies within the margin the sentence about equals is left out."""
     result = sample_result(decision="tied")
     result["tied"] = [result["chosen"]]
-    assert words.certainty(result).replace("\u202f", " ") == "It came out best in 24 % of the resampled runs."
+    assert words.certainty(result).replace("\u202f", " ") == (
+        "In 24 % of the resampled runs no detector was more than 0.02 better, which is not enough to be sure."
+    )
+
+
+def test_an_ensemble_names_its_members_and_who_is_tied() -> None:
+    """Its sentence says what it is the mean of; the others are not told apart, rather than from it."""
+    result = sample_result(decision="tied")
+    chosen = next(row for row in result["candidates"] if row["name"] == result["chosen"])
+    chosen["members"] = ["a/pooled", "b/patches"]
+    result["tied"] = ["a/pooled", "c/pooled"]
+    assert words.makeup(chosen) == (
+        "It is the mean of a/pooled and b/patches, each measured by how its scores of good photos vary."
+    )
+    assert words.certainty(result).endswith("Not told apart: a/pooled and c/pooled.")
 
 
 def test_pairs_run_from_faint_to_plain(runs: dict[str, Path]) -> None:

@@ -18,7 +18,7 @@ OUT = Path("/srv/run 7")
     ("decision", "title"),
     [
         ("chosen", "Chosen "),
-        ("tied", "Tied; taken is "),
+        ("tied", "Tied; in use is "),
         ("abstained", "No sure choice; in use"),
     ],
 )
