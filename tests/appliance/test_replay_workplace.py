@@ -51,7 +51,7 @@ with workplace(Path(sys.argv[1]), Path("/nowhere")):
 """
 
 
-@pytest.mark.parametrize("said", ["2\n", "", "later\n"])
+@pytest.mark.parametrize("said", ["1\n", "", "later\n"])
 def test_the_replay_of_another_format_is_not_touched(tmp_path: Path, said: str) -> None:
     """Both formats are named."""
     with workplace(tmp_path / "out", tmp_path / "photos"):
