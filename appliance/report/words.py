@@ -51,6 +51,7 @@ GLOSSARY = {
     "anomaly score": "One number per photo; higher is more unusual. Two detectors’ scores do not compare.",
     "threshold": "A part whose score is above it is called anomalous.",
     "false reject": "A good part that is called anomalous.",
+    "size": "Of a synthetic anomaly: the side of a square of as many changed pixels, counted in your photo.",
 }
 
 
@@ -116,6 +117,12 @@ def seconds(value: object) -> str:
 def milliseconds(value: object) -> str:
     x = number(value)
     return DASH if x is None else (f"{x:.1f}" if x < 10 else f"{x:.0f}") + f"{_NARROW}ms"
+
+
+def pixels(value: object) -> str:
+    """`14 px`."""
+    x = number(value)
+    return DASH if x is None else f"{x:.0f}{_NARROW}px"
 
 
 def day_and_time(created: str) -> str:
