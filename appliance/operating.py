@@ -14,7 +14,7 @@ A part counts with the highest score of its photos and of its round trips: what 
 generator's road alone is no anomaly found. A fold of M parts knows no rate below 1 / (M + 1).
 
 **Not real defects.** Shares found are of synthetic anomalies as the generators grade them; the chosen
-candidate was chosen for finding these very anomalies, so that of several equal ones its share is the luckiest.
+candidate was chosen for finding these very anomalies: of several equal ones its share is the luckiest.
 """
 
 from __future__ import annotations

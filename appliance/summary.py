@@ -60,7 +60,9 @@ def finds_lines(result: Mapping[str, Any]) -> list[str]:
     if not told or not mine:
         return []
     found = f"{100 * mine['found']:.0f} % of synthetic anomalies"
-    lines = [f"  Finds {found} where {100 * told['rate']:.2g} % of good parts are rejected."]
+    coarse = told["rate"] > told["threshold_rate"]
+    fewer = f", fewer at the threshold (about {100 * told['threshold_rate']:.2g} %)" if coarse else ""
+    lines = [f"  Finds {found} where {100 * told['rate']:.2g} % of good parts are rejected{fewer}."]
     sizes = [
         f"{generator['name']} {_pixels(mine['per_generator'][generator['name']]['smallest_px'])}"
         for generator in result["generators"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from appliance.report import words
 from appliance.report.figures import drawing
 from appliance.report.words import candidate, number, percent, pixels, plural, printable, ranked
 
@@ -88,7 +89,7 @@ def finds(result: Result) -> str:
     return (
         f"With {percent(told['rate'])} of good parts rejected it finds {percent(mine['found'])} of the "
         f"synthetic anomalies; on other photos of the line it may be {percent(mine['found_low'])} to "
-        f"{percent(mine['found_high'])}, with {percent(told['confidence'])} confidence."
+        f"{words.share(mine['found_high'])}, with {percent(told['confidence'])} confidence."
     )
 
 

@@ -49,6 +49,15 @@ def test_it_says_what_the_threshold_finds() -> None:
     assert all(line in summary(result, OUT) for line in said)
 
 
+def test_a_threshold_stricter_than_the_folds_can_tell_finds_fewer() -> None:
+    """The rate of the figure is not that of the threshold, and both are said."""
+    result = sample_result()
+    result["operating"] |= {"threshold_rate": 1 / 60, "rate": 1 / 12, "resolution": 1 / 12}
+    assert finds_lines(result)[0].endswith(
+        "where 8.3 % of good parts are rejected, fewer at the threshold (about 1.7 %)."
+    )
+
+
 def test_a_run_that_does_not_say_what_it_finds_has_a_summary() -> None:
     """Without sizes, or of a chosen one that failed after the choice."""
     result = sample_result()
