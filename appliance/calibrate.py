@@ -22,8 +22,9 @@ from appliance.deliver import latencies_ms, save_banks, saved_scores
 from appliance.detectors.protocol import FittedDetector
 from appliance.errors import DetectorError
 from appliance.gallery import Gallery
+from appliance.operating import Operating, expected_rate, operating
 from appliance.pictures import Pictures
-from appliance.plan import Plan, make_plan
+from appliance.plan import Plan, make_plan, parts_of
 from appliance.progress import Progress
 from appliance.report import write_report
 from appliance.result import Outcome, result_of
@@ -78,6 +79,7 @@ def run_plan(
         decision=decision,
         detectors=record.detectors,
         threshold=delivery.threshold,
+        operating=delivery.operating,
         failures=record.failures,
         counts={workload.name: record.counts(workload.name) for workload in plan.workloads},
         latencies_ms=delivery.latencies_ms,
@@ -93,10 +95,11 @@ def run_plan(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Delivery:
-    """Everything fitted for good, the threshold, and the scores on its scale."""
+    """Everything fitted for good, the threshold and what it means, and the scores on its scale."""
 
     fitted: Mapping[str, FittedDetector]
     threshold: Threshold
+    operating: Operating
     blocks: tuple[ScoreBlock, ...]
     latencies_ms: Mapping[str, float]
 
@@ -113,7 +116,11 @@ def _deliver(
     clock = workshop.clock
     ready = fit_for_good(plan, support, chosen, record, workshop)
     fitted = ready.jury.fitted
-    labels = [Label.of_good_photo(photo) for photo in plan.held_out or plan.photos]
+    good = plan.held_out or plan.photos
+    labels = [Label.of_good_photo(photo) for photo in good]
+    with clock.stage("threshold"):
+        rate = expected_rate(ready.good_scores, parts_of(good), ready.threshold.value)
+        meaning = _meaning(record, ready.threshold, rate)
     with clock.stage("measure speed"):
         latencies = latencies_ms(fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))
     with clock.stage("score synthetic pictures"):
@@ -121,8 +128,19 @@ def _deliver(
     return _Delivery(
         fitted=fitted,
         threshold=ready.threshold,
+        operating=meaning,
         blocks=(_delivered(chosen, labels, ready.good_scores), *anomalies),
         latencies_ms=latencies,
+    )
+
+
+def _meaning(record: TrialRecord, threshold: Threshold, rate: float) -> Operating:
+    """What the folds say of a threshold above which a share `rate` of good parts is expected."""
+    return operating(
+        record.evidence(),
+        threshold_rate=rate,
+        good_images=threshold.good_images,
+        confidence=threshold.confidence,
     )
 
 
@@ -141,6 +159,7 @@ def _saved_anomalies(
             generator=entry["generator"],
             strength=entry["strength"],
             parents=tuple(entry["parents"]),
+            size_px=entry["size_px"],
         )
         for entry in entries
     ]

@@ -15,6 +15,7 @@ from appliance import seeds
 from appliance.decision import Decision, decide
 from appliance.deliver import cross_fitted, held_out_threshold
 from appliance.detectors.ensemble import NAME as ENSEMBLE
+from appliance.detectors.ensemble import Ensemble, FittedEnsemble
 from appliance.detectors.prompts import is_excluded
 from appliance.detectors.protocol import Detector, FittedDetector
 from appliance.enlist import enlist
@@ -113,5 +114,7 @@ def _threshold(
     if plan.held_out:
         pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
         return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
+    if isinstance(chosen, Ensemble) and isinstance(fitted, FittedEnsemble):
+        chosen = chosen.in_units_of(fitted)
     seed, minimum = plan.station.seed, plan.station.intake.minimum
     return cross_fitted(chosen, support, plan.parts, options, pool, minimum=minimum, seed=seed)

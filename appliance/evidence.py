@@ -24,6 +24,7 @@ class Trial:
     anomaly_scores: npt.NDArray[np.float64]  # [C, A]
     anomaly_parents: npt.NDArray[np.int64]  # [A, P]
     anomaly_strengths: npt.NDArray[np.float64]  # [A] in (0, 1]
+    anomaly_sizes_px: npt.NDArray[np.float64]  # [A] in pixels of the camera's photo; NaN: the whole picture
     round_trip_scores: npt.NDArray[np.float64]  # [C, R]
     round_trip_parents: npt.NDArray[np.int64]  # [R, P]
     normal_scores: npt.NDArray[np.float64]  # [C, E] the untouched photos of the evaluation part

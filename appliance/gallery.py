@@ -20,12 +20,16 @@ PARENT_SIDE_PX = 256
 
 
 class Entry(TypedDict):
-    """One row of anomalies/index.json: `file` below the run folder, parents as 12 digits of their sha256."""
+    """One row of anomalies/index.json: `file` below the run folder, parents as 12 digits of their sha256.
+
+    The box is in pixels of the picture, the size in those of the camera's photo.
+    """
 
     file: str
     kind: str
     generator: str
     strength: float
+    size_px: float | None
     parents: list[str]
     box: list[int] | None
 
@@ -42,11 +46,18 @@ class Gallery:
         (folder / "parents").mkdir()
 
     def offer(
-        self, synthetic: Synthetic, parents: Sequence[Photo], *, generator: str, index: int, planned: int
+        self,
+        synthetic: Synthetic,
+        parents: Sequence[Photo],
+        *,
+        generator: str,
+        index: int,
+        planned: int,
+        size_px: float | None = None,
     ) -> str | None:
         """Keep the `index`th of `planned` anomalies if it is its turn; returns its file's name if kept.
 
-        `parents` are the photos that it was made from, the one that is seen first.
+        `parents` are the photos that it was made from, the one that is seen first; `size_px` as of a `Label`.
         """
         if not self._is_wanted(index, planned=planned, whole_picture=synthetic.box is None):
             return None
@@ -62,6 +73,7 @@ class Gallery:
                 "kind": "anomaly" if synthetic.strength > 0 else "round_trip",
                 "generator": generator,
                 "strength": round(float(synthetic.strength), 4),
+                "size_px": None if size_px is None else round(size_px, 1),
                 "parents": [short_hash(parent) for parent in parents],
                 "box": None if synthetic.box is None else [int(v) for v in synthetic.box],
             }

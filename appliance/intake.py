@@ -55,6 +55,7 @@ class _Read:
     file: PhotoFile
     sha256: str
     pixels: Pixels
+    reduction: float
     size_px: tuple[int, int]
     peak: int | None
 
@@ -165,8 +166,14 @@ def _read(file: PhotoFile, sha256: str, options: IntakeOptions) -> _Read:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadablePhoto("it changed while it was being read; still being written?", "changed")
     photo = _decoded(data, options)
-    pixels = _working_pixels(photo, options)
-    return _Read(file=file, sha256=sha256, pixels=pixels, size_px=photo.size_px, peak=photo.peak)
+    return _Read(
+        file=file,
+        sha256=sha256,
+        pixels=_working_pixels(photo, options),
+        reduction=1.0 / _scale(_used_size_px(photo, options), options.working_px),
+        size_px=photo.size_px,
+        peak=photo.peak,
+    )
 
 
 def _decoded(data: bytes, options: IntakeOptions) -> Decoded:
@@ -182,6 +189,10 @@ def _working_pixels(photo: Decoded, options: IntakeOptions) -> Pixels:
     _check_region(options.region, photo.size_px)
     cut = photo.pixels[y : y + height, x : x + width]
     return _reduced(cut, (width, height), options.working_px)
+
+
+def _used_size_px(photo: Decoded, options: IntakeOptions) -> tuple[int, int]:
+    return photo.size_px if options.region is None else options.region[2:]
 
 
 def _check_region(region: tuple[int, int, int, int], size_px: tuple[int, int]) -> None:
@@ -200,12 +211,16 @@ def _check_region(region: tuple[int, int, int, int], size_px: tuple[int, int]) -
 
 def _reduced(pixels: Pixels, size_px: tuple[int, int], working_px: int) -> Pixels:
     """[H, W, 3] by area to the size that a photo of `size_px` has at working resolution; a copy."""
-    scale = min(1.0, working_px / min(size_px))
+    scale = _scale(size_px, working_px)
     width, height = (max(1, round(side * scale)) for side in size_px)
     if (height, width) == pixels.shape[:2]:
         return pixels.copy()
     reduced = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(reduced, dtype=np.uint8)
+
+
+def _scale(size_px: tuple[int, int], working_px: int) -> float:
+    return min(1.0, working_px / min(size_px))
 
 
 def _with_parts(read: Sequence[_Read]) -> tuple[Photo, ...]:
@@ -216,6 +231,7 @@ def _with_parts(read: Sequence[_Read]) -> tuple[Photo, ...]:
             sha256=item.sha256,
             pixels=item.pixels,
             part=part,
+            reduction=item.reduction,
             name_b64=item.file.name_b64,
         )
         for item, part in zip(read, parts, strict=True)

@@ -16,4 +16,5 @@ class Photo:
     sha256: str  # of the file
     pixels: npt.NDArray[np.uint8]  # [H, W, 3] RGB, region cut, shorter side at most intake.working_px
     part: int  # photos of one part (near-duplicates) share a number; they count once
+    reduction: float = 1.0  # pixels of the camera's photo along a side of one of `pixels`
     name_b64: str | None = None  # the name's bytes where they are not UTF-8

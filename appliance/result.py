@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from appliance import __version__
 from appliance.decision import CandidateResult, Decision
 from appliance.detectors.ensemble import Ensemble
@@ -16,6 +18,7 @@ from appliance.detectors.prompts import PromptDetector
 from appliance.detectors.protocol import Detector
 from appliance.generators import Generator
 from appliance.generators.foreign import Foreign
+from appliance.operating import FEWEST, RELIABLE, Operating
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
 from appliance.run_folder import SCHEMA_VERSION
@@ -30,6 +33,7 @@ class Outcome:
     decision: Decision
     detectors: Sequence[Detector]  # all that were tried
     threshold: Threshold
+    operating: Operating
     failures: Mapping[str, str]
     counts: Mapping[str, tuple[int, int]]  # generator -> anomalies, round trips
     latencies_ms: Mapping[str, float]
@@ -53,6 +57,7 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
         "reason": decision.reason,
         "next_steps": list(decision.next_steps),
         "threshold": dataclasses.asdict(outcome.threshold),
+        "operating": _operating(plan, outcome.operating),
         "candidates": _candidates(outcome),
         "agreement": None if decision.agreement is None else dataclasses.asdict(decision.agreement),
         "generators": _generators(plan, outcome, stages),
@@ -75,6 +80,7 @@ def _candidates(outcome: Outcome) -> list[dict[str, Any]]:
             "cost_mflop": round(about[candidate.name].cost_mflop, 1),
             "latency_ms": outcome.latencies_ms.get(candidate.name),
             "bank": outcome.banks.get(candidate.name),
+            "operating": _operating_of(outcome.operating, candidate.name),
             "error": outcome.failures.get(candidate.name),
         }
         for candidate in outcome.decision.candidates
@@ -90,6 +96,38 @@ def _made_of(detector: Detector) -> dict[str, Any]:
     if isinstance(detector, Ensemble):
         return {"members": [member.name for member in detector.members]}
     return {}
+
+
+def _operating(plan: Plan, found: Operating) -> dict[str, Any]:
+    """What is the same for all candidates. Sizes are in pixels of photos of `photo_px`."""
+    row = dataclasses.asdict(found)
+    del row["candidates"], row["sizes_px"]
+    return _rounded({**row, "reliable_share": RELIABLE, "fewest": FEWEST, "photo_px": _photo_px(plan)})
+
+
+def _operating_of(found: Operating, candidate: str) -> dict[str, Any] | None:
+    """None of a candidate that failed after the choice."""
+    mine = found.candidates.get(candidate)
+    return None if mine is None else _rounded(dataclasses.asdict(mine))
+
+
+def _photo_px(plan: Plan) -> list[int]:
+    """Median width and height of the photos, or of the region, as the camera gives them."""
+    sizes = [[side * photo.reduction for side in photo.pixels.shape[1::-1]] for photo in plan.photos]
+    return [round(side) for side in np.median(sizes, axis=0).tolist()]
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _rounded_value(value) for key, value in row.items()}
+
+
+def _rounded_value(value: Any) -> Any:
+    """Six digits for every float, at any depth."""
+    if isinstance(value, Mapping):
+        return _rounded(value)
+    if isinstance(value, list | tuple):
+        return [_rounded_value(inner) for inner in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _figures(candidate: CandidateResult) -> dict[str, Any]:
@@ -109,6 +147,7 @@ def _failed(detector: Detector, reason: str) -> dict[str, Any]:
         "latency_ms",
         "cost_mflop",
         "bank",
+        "operating",
     )
     about = {"name": detector.name, "kind": detector.kind, **_made_of(detector)}
     return {**about, **dict.fromkeys(figures), "per_generator": {}, "error": reason}
@@ -130,6 +169,7 @@ def _generators(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> list[d
                 "count": anomalies,
                 "round_trips": round_trips,
                 "seconds": seconds.get(f"generate {workload.name}", 0.0),
+                "sizes_px": _rounded_value(outcome.operating.sizes_px.get(workload.name)),
                 "weight": workload.votes / voters,  # the mean over generators: those that vote count alike
             }
         )

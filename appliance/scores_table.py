@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from appliance.photo import Photo
 
-COLUMNS = ("detector", "fold", "picture", "kind", "generator", "strength", "parents", "score")
+COLUMNS = ("detector", "fold", "picture", "kind", "generator", "strength", "parents", "score", "size_px")
 DELIVERED = "delivered"  # in place of a fold: on the scale of the delivered threshold
 
 
@@ -26,6 +26,9 @@ class Label:
     strength: float = 0.0
     parents: tuple[str, ...] = ()  # sha256 of the photos that it was made from
     parts: tuple[int, ...] = ()  # their parts
+    size_px: float | None = (
+        None  # of an anomaly's change, `changed_px`; None: the whole picture, or no change
+    )
 
     @classmethod
     def of_good_photo(cls, photo: Photo) -> Label:
@@ -57,4 +60,15 @@ def write_scores(path: Path, blocks: Iterable[ScoreBlock], candidates: Sequence[
 def _line(detector: str, fold: str, label: Label, score: float) -> tuple[str, ...]:
     parents = "|".join(parent[:12] for parent in label.parents)
     strength = f"{label.strength:.4f}" if label.generator else ""
-    return (detector, fold, label.picture, label.kind, label.generator, strength, parents, f"{score:.9g}")
+    size = "" if label.size_px is None else f"{label.size_px:.1f}"
+    return (
+        detector,
+        fold,
+        label.picture,
+        label.kind,
+        label.generator,
+        strength,
+        parents,
+        f"{score:.9g}",
+        size,
+    )

@@ -25,6 +25,7 @@ def summary(result: Mapping[str, Any], out: Path) -> str:
         f"{_TITLES[result['decision']]} {result['chosen']}",
         f"  {result['reason']}",
         f"  {threshold_sentence(result['threshold'])}",
+        *finds_lines(result),
         "",
         *candidate_lines(ranked[:SHOWN], result["chosen"]),
         *([f"  … and {len(ranked) - SHOWN} more in the report"] if len(ranked) > SHOWN else []),
@@ -46,6 +47,33 @@ def threshold_sentence(threshold: Mapping[str, Any]) -> str:
     missing = threshold["photos_missing"]
     more = f"{missing} more photo{'s' * (missing != 1)}"
     return f"{value}: about {rate} of good parts rejected is an estimate; a certificate needs {more}."
+
+
+def finds_lines(result: Mapping[str, Any]) -> list[str]:
+    """What the chosen one finds of synthetic anomalies at the threshold; nothing of a run that does not say.
+
+    Only generators that were asked for enough anomalies are named, and those of whole pictures are not: their
+    strength tells a person at the line nothing.
+    """
+    told = result.get("operating")
+    mine = next(row for row in result["candidates"] if row["name"] == result["chosen"]).get("operating")
+    if not told or not mine:
+        return []
+    found = f"{100 * mine['found']:.0f} % of synthetic anomalies"
+    coarse = told["rate"] > told["threshold_rate"]
+    fewer = f", fewer at the threshold (about {100 * told['threshold_rate']:.2g} %)" if coarse else ""
+    lines = [f"  Finds {found} where {100 * told['rate']:.2g} % of good parts are rejected{fewer}."]
+    sizes = [
+        f"{generator['name']} {_pixels(mine['per_generator'][generator['name']]['smallest_px'])}"
+        for generator in result["generators"]
+        if generator.get("sizes_px") and generator["count"] >= told["fewest"]
+    ]
+    share = f"{round(10 * told['reliable_share'])} of 10"
+    return [*lines, f"  {share} from a size of: {', '.join(sizes)}"] if sizes else lines
+
+
+def _pixels(size: float | None) -> str:
+    return "not reliably" if size is None else f"{size:.0f} px"
 
 
 def candidate_lines(rows: list[Mapping[str, Any]], chosen: str) -> list[str]:

@@ -24,6 +24,7 @@ from appliance.evidence import Evidence, Trial
 from appliance.folds import Fold
 from appliance.gallery import Gallery
 from appliance.generators.protocol import Generator, Synthetic
+from appliance.generators.window import changed_px
 from appliance.photo import Photo
 from appliance.pictures import Pictures
 from appliance.progress import Progress
@@ -260,12 +261,18 @@ class _FoldRun:
         """`index` counts the generator's anomalies over all folds."""
         parents = [self._sources[i] for i in synthetic.parents]
         is_anomaly = synthetic.strength > 0
+        size_px = changed_px(synthetic, parents[0]) if is_anomaly else None
         file, gallery = None, self._workshop.gallery
         if (
             gallery and is_anomaly and (synthetic.box is not None or self._number == 0)
         ):  # a grid is of one fold's photos
             file = gallery.offer(
-                synthetic, parents, generator=workload.name, index=index, planned=workload.count
+                synthetic,
+                parents,
+                generator=workload.name,
+                index=index,
+                planned=workload.count,
+                size_px=size_px,
             )
         return Label(
             picture=file or "",
@@ -274,6 +281,7 @@ class _FoldRun:
             strength=float(synthetic.strength),
             parents=tuple(parent.sha256 for parent in parents),
             parts=tuple(parent.part for parent in parents),
+            size_px=size_px,
         )
 
 
@@ -301,6 +309,7 @@ def _trial(
         anomaly_scores=scores[:, is_anomaly],
         anomaly_parents=parents[is_anomaly],
         anomaly_strengths=np.array([label.strength for label in made])[is_anomaly],
+        anomaly_sizes_px=np.array([label.size_px for label in made], dtype=np.float64)[is_anomaly],
         round_trip_scores=scores[:, ~is_anomaly],
         round_trip_parents=parents[~is_anomaly],
         normal_scores=normal_scores,

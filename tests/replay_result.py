@@ -171,6 +171,7 @@ def _trial(generator: str, telling: np.ndarray, rng: np.random.Generator) -> Tri
         anomaly_scores=telling[:, None] + rng.normal(0, 1, (telling.size, parts.size)),
         anomaly_parents=parts[:, None],
         anomaly_strengths=np.ones(parts.size),
+        anomaly_sizes_px=np.ones(parts.size),
         round_trip_scores=round_trips,
         round_trip_parents=parts[:, None],
         normal_scores=round_trips,

@@ -70,6 +70,7 @@ def _trial(generator: str, count: int, rng: np.random.Generator) -> Trial:
         anomaly_scores=rng.random((count, 6)),
         anomaly_parents=rng.integers(0, 4, (6, 2)),
         anomaly_strengths=rng.random(6),
+        anomaly_sizes_px=rng.random(6),
         round_trip_scores=rng.random((count, 4)),
         round_trip_parents=np.arange(4)[:, None],
         normal_scores=rng.random((count, 4)),

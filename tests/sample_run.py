@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from appliance.scores_table import COLUMNS
+
 Pixels = npt.NDArray[np.uint8]
 
 GENERATORS = ("diffstyle_global", "diffstyle_local", "cutpaste", "perlin", "poisson")
@@ -65,6 +67,7 @@ def sample_result(*, decision: str = "chosen", candidates: int = 7, failed: int 
             "can then be certified.",
         ],
         "threshold": _threshold(certified=decision == "chosen"),
+        "operating": _operating(),
         "candidates": rows,
         "agreement": {
             "w": 0.12 if decision == "abstained" else 0.81,
@@ -175,6 +178,7 @@ def _entry(
         "kind": "anomaly",
         "generator": generator,
         "strength": strength,
+        "size_px": None if box is None else round(max(box[2:]) * 0.8, 1),
         "parents": hashes,
         "box": box,
     }
@@ -188,13 +192,13 @@ def _write_jpeg(path: Path, pixels: Pixels) -> None:
 def _write_scores(path: Path, chosen: str, index: list[dict[str, Any]], rng: np.random.Generator) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["detector", "fold", "picture", "kind", "generator", "strength", "parents", "score"])
+        writer.writerow(COLUMNS)
         for i in range(48):
             score = min(1.0 + 0.2 * rng.normal(), THRESHOLD - 0.02)
             writer.writerow(
-                [chosen, "delivered", f"IMG_{i:04d}.jpg", "good", "", "", short_hash(i), f"{score:.6g}"]
+                [chosen, "delivered", f"IMG_{i:04d}.jpg", "good", "", "", short_hash(i), f"{score:.6g}", ""]
             )
-            writer.writerow([chosen, 0, f"IMG_{i:04d}.jpg", "good", "", "", short_hash(i), "77.7"])
+            writer.writerow([chosen, 0, f"IMG_{i:04d}.jpg", "good", "", "", short_hash(i), "77.7", ""])
         for entry in index:
             score = 1.1 + 0.15 * rng.normal() + 2.6 * entry["strength"] ** 1.5 * rng.uniform(0.4, 1.6)
             strength, parents = entry["strength"], "|".join(entry["parents"])
@@ -208,6 +212,7 @@ def _write_scores(path: Path, chosen: str, index: list[dict[str, Any]], rng: np.
                     strength,
                     parents,
                     f"{score:.6g}",
+                    entry["size_px"],
                 ]
             )
 
@@ -236,6 +241,7 @@ def _candidate(i: int, count: int, decision: str) -> dict[str, Any]:
         "p_best": p_best[i] if i < len(p_best) else 0.002,
         "p_near_best": p_best[i] if i < len(p_best) else 0.01,
         "latency_ms": round(4.2 + 2.9 * i, 2),
+        "operating": _operating_of(i),
         "cost_mflop": cost,
         "rank": i + 1,
         "error": None,
@@ -259,6 +265,7 @@ def _failed_candidate(i: int) -> dict[str, Any]:
         "kind": "pooled",
         **dict.fromkeys(figures),
         "per_generator": {},
+        "operating": None,
         "error": "models/mobilenet_v2.onnx: the output is [1, 0], an embedding needs at least one value.",
     }
 
@@ -276,6 +283,44 @@ def _threshold(*, certified: bool) -> dict[str, Any]:
     }
 
 
+def _operating() -> dict[str, Any]:
+    """30 parts a fold; 48 behind the threshold."""
+    rates = [round(k / 31, 6) for k in range(1, 16)] + [0.5]
+    return {
+        "threshold_rate": rates[0],
+        "resolution": rates[0],
+        "rate": rates[0],
+        "good_images": 48,
+        "confidence": 0.95,
+        "rates": rates,
+        "rates_low": [round(0.7 * rate**1.3, 6) for rate in rates],
+        "rates_high": [round(min(1.0, 0.07 + 1.2 * rate), 6) for rate in rates],
+        "reliable_share": 0.9,
+        "fewest": 10,
+        "photo_px": [1280, 1024],
+    }
+
+
+def _operating_of(i: int) -> dict[str, Any]:
+    """Good candidates find small anomalies, poor ones not even the largest."""
+    curve = [round(1 - 0.4 / (1 + 0.3 * k) - 0.05 * min(i, 10), 6) for k in range(16)]
+    smallest = None if i > 4 else 8.3 + 6 * i
+    return {
+        "found": curve[0],
+        "found_low": round(curve[0] * 0.7, 6),
+        "found_high": round(1 - (1 - curve[0]) * 0.6, 6),
+        "curve": curve,
+        "per_generator": {
+            name: {
+                "found": round(curve[0] - 0.02 * k, 6),
+                "smallest_strength": None if i > 4 else 0.2 + 0.1 * i,
+                "smallest_px": None if name in ("diffstyle_global", "poisson") else smallest,
+            }
+            for k, name in enumerate(GENERATORS)
+        },
+    }
+
+
 def _generator(name: str) -> dict[str, Any]:
     return {
         "name": name,
@@ -283,6 +328,7 @@ def _generator(name: str) -> dict[str, Any]:
         "count": 48,
         "round_trips": 20,
         "seconds": 3.4,
+        "sizes_px": None if name == "diffstyle_global" else [4.2, 61.8],
         "weight": 0.2,
     }
 

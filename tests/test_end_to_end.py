@@ -202,6 +202,71 @@ def test_the_certificate_rests_on_photos_that_nothing_has_seen(whole_run: Run) -
     assert scores[k - 1] == pytest.approx(threshold["value"], rel=1e-8)
 
 
+def test_what_the_threshold_finds_can_be_checked(light_run: Run) -> None:
+    """From scores.csv alone: rejects by part and fold, finds by generator, sizes, the expected rate."""
+    told = light_run.result["operating"]
+    # Six held out, the threshold the k-th largest: k of seven are expected above.
+    delivered = [row for row in light_run.scores if (row["fold"], row["kind"]) == ("delivered", "good")]
+    above = sum(
+        float(row["score"]) > light_run.result["threshold"]["value"] * (1 + 1e-8) for row in delivered
+    )
+    assert told["threshold_rate"] == pytest.approx((above + 1) / 7, abs=1e-6)
+    assert told["resolution"] == pytest.approx(1 / 6, abs=1e-6)  # five parts in each fold
+    for candidate in light_run.result["candidates"]:
+        rows = [
+            r for r in light_run.scores if r["detector"] == candidate["name"] and r["fold"] != "delivered"
+        ]
+        shares = [_share_found(rows, name, told["rate"]) for name in ("cutpaste", "perlin")]
+        found = candidate["operating"]
+        assert found["found"] == pytest.approx(sum(shares) / 2, abs=1e-6)
+        assert [found["per_generator"][g]["found"] for g in ("cutpaste", "perlin")] == pytest.approx(shares)
+    for generator in light_run.result["generators"]:
+        sizes = [
+            float(r["size_px"])
+            for r in light_run.scores
+            if r["generator"] == generator["name"] and r["size_px"]
+        ]
+        assert generator["sizes_px"] == pytest.approx([min(sizes), max(sizes)], abs=0.051)
+
+
+def _share_found(rows: list[dict[str, str]], generator: str, rate: float) -> float:
+    """A part is rejected with its photo or its round trip; each photo of these runs shows its own."""
+    found = []
+    for fold in sorted({row["fold"] for row in rows}):
+        here = [row for row in rows if row["fold"] == fold]
+        good: dict[str, float] = {}
+        for row in here:
+            if row["kind"] == "good" or (row["kind"], row["generator"]) == ("round_trip", generator):
+                good[row["parents"]] = max(float(row["score"]), good.get(row["parents"], -math.inf))
+        for row in here:
+            if (row["kind"], row["generator"]) == ("anomaly", generator):
+                as_high = sum(score >= float(row["score"]) for score in good.values())
+                found.append((as_high + 1) / (len(good) + 1) <= rate + 1e-8)
+    return sum(found) / len(found)
+
+
+def test_sizes_are_those_of_the_cameras_photos(tmp_path: Path) -> None:
+    """Worked on at a third of their size, photos have their own in the result, and sizes go with it."""
+    photo_px = 192
+    photos = tmp_path / "good"
+    write_parts(photos, 16, size_px=photo_px)
+    generators = {**LIGHT["generators"], "perlin": {"enabled": False}, "cutpaste": {"count": 24}}
+    ranges = []
+    for reduction in (1, 3):
+        intake = {"minimum": 10, "working_px": photo_px // reduction}
+        path = write_settings(tmp_path / f"{reduction}.yaml", LIGHT, generators=generators, intake=intake)
+        run = calibrate(photos, tmp_path / f"run {reduction}", path)
+        assert run.result["operating"]["photo_px"] == [photo_px, photo_px]
+        cutpaste = next(row for row in run.result["generators"] if row["name"] == "cutpaste")
+        ranges.append(cutpaste["sizes_px"])
+        chosen = next(row for row in run.result["candidates"] if row["name"] == run.result["chosen"])
+        smallest = chosen["operating"]["per_generator"]["cutpaste"]["smallest_px"]
+        assert smallest is None or cutpaste["sizes_px"][0] <= smallest <= cutpaste["sizes_px"][1]
+        assert "of 10 from a size of: cutpaste" in run.said.out
+    # The generator's sizes are shares of the photo; the smallest differ, as nothing is made below 4 px.
+    assert ranges[1][1] == pytest.approx(ranges[0][1], rel=0.35)
+
+
 def test_too_few_photos_for_a_certificate_give_an_estimate(light_run: Run, tmp_path: Path) -> None:
     """At the default rate sixteen photos choose, warn, and say how many more a certificate needs."""
     settings = write_settings(tmp_path / "s.yaml", LIGHT, threshold={}, intake={})

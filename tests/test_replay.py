@@ -23,6 +23,7 @@ import pytest
 
 from appliance.auroc import auroc
 from appliance.generators import GENERATORS
+from appliance.replay.workplace import FORMAT
 from tests.pictures import draw_part, encoded, write_parts
 from tests.small_runs import (
     ALL_EMBEDDED,
@@ -387,7 +388,7 @@ def test_outputs_that_cannot_be(here: Path) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "notes.txt").write_text("x")
     (here / "later").mkdir()
-    (here / "later" / "goodparts-replay").write_text("2\n")
+    (here / "later" / "goodparts-replay").write_text(f"{FORMAT + 1}\n")
     for out, said in {
         "file": "is a file. Give the name of a folder",
         "file/deep": "file is a file. Give the name of a folder",
@@ -398,7 +399,8 @@ def test_outputs_that_cannot_be(here: Path) -> None:
     }.items():
         assert f"--out {out}: {said}" in refused(here, "--out", out, code=2)
     said = goodparts(*command(Path("photos"), Path("settings.yaml"), Path("later")))
-    assert said.code == 2 and "is a replay of another release (format 2, this one writes 1)" in said.err
+    formats = f"(format {FORMAT + 1}, this one writes {FORMAT})"
+    assert said.code == 2 and f"is a replay of another release {formats}" in said.err
 
 
 def test_caches_that_cannot_be(here: Path) -> None:

@@ -37,19 +37,28 @@ class Ensemble:
     name = NAME
     kind = KIND
 
-    def __init__(self, members: Sequence[Detector]) -> None:
+    def __init__(self, members: Sequence[Detector], *, spreads: Maps | None = None) -> None:
+        """spreads: [M] of the members' scores of good photos; None: estimated in every fit."""
         self.members = tuple(members)
+        self._spreads = spreads
         # An upper bound: members that read the same encoder share its pass.
         self.cost_mflop = sum(member.cost_mflop for member in members)
 
     def fit(self, photos: Pictures, *, seed: int) -> FittedEnsemble:
-        """DetectorError with fewer than `FEWEST_PHOTOS`."""
-        return assembled(
-            [member.name for member in self.members],
-            [member.fit(photos, seed=seed) for member in self.members],
-            np.array([good_spread(member, photos, seed=seed) for member in self.members], dtype=np.float32),
-            aspect=photos.aspect,
-        )
+        """DetectorError with fewer than `FEWEST_PHOTOS` where spreads are to be estimated."""
+        fitted = [member.fit(photos, seed=seed) for member in self.members]
+        spreads = self._spreads
+        if spreads is None:
+            found = [good_spread(member, photos, seed=seed) for member in self.members]
+            spreads = np.array(found, dtype=np.float32)
+        return assembled([m.name for m in self.members], fitted, spreads, aspect=photos.aspect)
+
+    def in_units_of(self, fitted: FittedEnsemble) -> Ensemble:
+        """The same ensemble with the spreads of one that is fitted, so that scores of both can be compared.
+
+        A spread of few photos is uncertain by a fifth, and a score as a whole is measured by it.
+        """
+        return Ensemble(self.members, spreads=fitted.spreads)
 
     def load(self, folder: Path) -> FittedEnsemble:
         return SavedEnsemble(self.members).load(folder)

@@ -82,12 +82,32 @@ def promised_levels(strength: float) -> float:
     return graded(strength, (VISIBLE_LEVELS, PLAIN_LEVELS))
 
 
+def changed_px(synthetic: Synthetic, seen: Photo) -> float | None:
+    """Size of the change in pixels of the camera's photo: side of a square of as many visibly changed pixels.
+
+    Neither the longer side of the box (a scratch would count as a square of its length) nor the box itself
+    (of a cloud of spots most is unchanged). None where the change fills the picture. seen: the first parent.
+    """
+    if synthetic.box is None:
+        return None
+    x, y, width, height = synthetic.box
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    changed = _changed(synthetic.pixels[rows, columns], seen.pixels[rows, columns])
+    return float(np.sqrt(np.count_nonzero(changed))) * seen.reduction
+
+
 def changed_box(anomaly: Pixels, round_trip: Pixels) -> tuple[int, int, int, int]:
     """x, y, width, height around the pixels that differ visibly, around all that differ if none does so."""
-    change = np.abs(anomaly.astype(np.int16) - round_trip).max(axis=2)
-    rows, columns = np.nonzero(change >= min(VISIBLE_LEVELS, max(1, int(change.max()))))
+    rows, columns = np.nonzero(_changed(anomaly, round_trip))
     x, y = int(columns.min()), int(rows.min())
     return x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1
+
+
+def _changed(anomaly: Pixels, before: Pixels) -> npt.NDArray[np.bool_]:
+    """[h, w] where the two differ visibly, or at all if they do so nowhere."""
+    change = np.abs(anomaly.astype(np.int16) - before).max(axis=2)
+    visible: npt.NDArray[np.bool_] = change >= min(VISIBLE_LEVELS, max(1, int(change.max())))
+    return visible
 
 
 def _draw_visible(

@@ -172,6 +172,7 @@ def _trial(
         anomaly_scores=anomalies,
         anomaly_parents=np.stack([seen, donor], axis=1),
         anomaly_strengths=np.ones(seen.size),
+        anomaly_sizes_px=np.ones(seen.size),
         round_trip_scores=round_trips,
         round_trip_parents=seen[:, None],
         normal_scores=round_trips,

@@ -27,6 +27,7 @@ TRIAL_ARRAYS = (
     "anomaly_scores",
     "anomaly_parents",
     "anomaly_strengths",
+    "anomaly_sizes_px",
     "round_trip_scores",
     "round_trip_parents",
     "normal_scores",

@@ -20,7 +20,7 @@ from appliance.deliver import folder_name
 from appliance.errors import GoodpartsError, UsageError
 from appliance.run_folder import REPLAY, check_place
 
-FORMAT = 2  # of the units; raise it when older ones cannot be read, or would be computed otherwise
+FORMAT = 3  # of the units; raise it when older ones cannot be read, or would be computed otherwise
 JSON, PAGE, TABLES, UNITS, CACHE = "replay.json", "replay.html", "tables", "units", "cache"
 OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # told without a file's name
 SHOWN_DIGITS = 16  # of a unit's key in its folder's name

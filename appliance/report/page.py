@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.report import figures, words
+from appliance.report.operating import meaning
 from appliance.report.pictures import SCALES, Scale, albums
 from appliance.report.scores import Scored, delivered_scores
 from appliance.report.templates import encoded, environment
@@ -58,6 +59,7 @@ def _page(result: Result, run: Path, scores: Sequence[Scored], scale: Scale, *, 
             headline=words.HEADLINES[result["decision"]],
             candidates=_candidates(result),
             strips=_strips(result, scores),
+            meaning=meaning(result),
             albums=albums(run, scores, scale),
             generator_names=_generator_names(result),
             prompts=[c for c in words.ranked(result) if c.get("texts")],

@@ -46,6 +46,7 @@ class Saved:
     file: str
     generator: str
     strength: float
+    size_px: float | None  # None: the whole picture, or a run of an earlier release
     parents: tuple[str, ...]
     box: Box | None
 
@@ -65,6 +66,7 @@ class Pair:
     """A good photo and what became of it, whole and enlarged, as data URIs; None: the file is unreadable."""
 
     strength: float
+    size_px: float | None
     before: str | None
     after: str | None
     crop_before: str | None
@@ -134,6 +136,7 @@ def _saved(entry: Mapping[str, Any]) -> Saved:
         file=entry["file"],
         generator=entry["generator"],
         strength=float(entry["strength"]),
+        size_px=entry.get("size_px"),
         parents=tuple(entry["parents"]),
         box=None if box is None else (box[0], box[1], box[2], box[3]),
     )
@@ -210,6 +213,7 @@ def _pair(run: Path, saved: Saved, score: float | None, scale: Scale) -> Pair:
         before = before.resize(after.size, Image.Resampling.LANCZOS)  # thumbnails of parents may be smaller
     return Pair(
         strength=saved.strength,
+        size_px=saved.size_px,
         before=_thumbnail(before, scale),
         after=_thumbnail(after, scale),
         crop_before=_crop(before, saved.box, scale),

@@ -33,6 +33,7 @@ def environment(folder: Path = HERE) -> jinja2.Environment:
         "one_decimal": words.one_decimal,
         "seconds": words.seconds,
         "milliseconds": words.milliseconds,
+        "pixels": words.pixels,
         "pretty": _pretty,
     }
     found.globals |= {"words": words, "heat": figures.heat}

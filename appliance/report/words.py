@@ -56,6 +56,7 @@ GLOSSARY = {
     "anomaly score": "One number per photo; higher is more unusual. Two detectors’ scores do not compare.",
     "threshold": "A part whose score is above it is called anomalous.",
     "false reject": "A good part that is called anomalous.",
+    "size": "Of a synthetic anomaly: the side of a square of as many changed pixels, counted in your photo.",
 }
 
 
@@ -123,6 +124,12 @@ def milliseconds(value: object) -> str:
     return DASH if x is None else (f"{x:.1f}" if x < 10 else f"{x:.0f}") + f"{_NARROW}ms"
 
 
+def pixels(value: object) -> str:
+    """`14 px`."""
+    x = number(value)
+    return DASH if x is None else f"{x:.0f}{_NARROW}px"
+
+
 def day_and_time(created: str) -> str:
     """`24 November 2026, 05:12 UTC`; what is not ISO 8601 is left as it is."""
     try:
@@ -156,7 +163,8 @@ def certainty(result: Result) -> str:
     """How far the choice can be relied on, in one or two sentences."""
     chosen = candidate(result, result["chosen"])
     margin = result["software"]["settings"]["decision"]["margin"]
-    near = f"In {share(chosen.get('p_near_best'))} of the resampled runs no detector was more than {margin:g} better"
+    runs = share(chosen.get("p_near_best"))
+    near = f"In {runs} of the resampled runs no detector was more than {margin:g} better"
     if result["decision"] == "chosen":
         return f"{near}."
     if result["decision"] == "tied":

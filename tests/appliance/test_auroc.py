@@ -27,6 +27,7 @@ def trial(*, generator: str, fold: int, anomalies, round_trips, normals) -> Tria
         anomaly_scores=anomalies,
         anomaly_parents=np.zeros((anomalies.shape[1], 1), int),
         anomaly_strengths=np.ones(anomalies.shape[1]),
+        anomaly_sizes_px=np.ones(anomalies.shape[1]),
         round_trip_scores=round_trips,
         round_trip_parents=np.zeros((round_trips.shape[1], 1), int),
         normal_scores=normals,

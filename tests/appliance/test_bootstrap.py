@@ -21,6 +21,7 @@ def trial(anomalies, round_trips, *, anomaly_parents, round_trip_parents, genera
         anomaly_scores=anomalies,
         anomaly_parents=np.asarray(anomaly_parents, np.int64),
         anomaly_strengths=np.ones(anomalies.shape[1]),
+        anomaly_sizes_px=np.ones(anomalies.shape[1]),
         round_trip_scores=round_trips,
         round_trip_parents=np.asarray(round_trip_parents, np.int64),
         normal_scores=round_trips,

@@ -57,6 +57,7 @@ def simulated(
                     anomaly_scores=scores(parents[:, 0]) + shifts[g][:, None],
                     anomaly_parents=parents,
                     anomaly_strengths=np.ones(count),
+                    anomaly_sizes_px=np.ones(count),
                     round_trip_scores=scores(seen),
                     round_trip_parents=seen[:, None],
                     normal_scores=scores(evaluation),

@@ -55,6 +55,16 @@ def test_a_scratch_scores_above_every_good_part() -> None:
         assert abs((y + 0.5) * height / rows - SCRATCH[1]) < 24
 
 
+def test_another_fit_in_the_same_units() -> None:
+    """Scores by another bank are those of the members by that bank, in the first one's spreads."""
+    ensemble = Ensemble(members())
+    first = ensemble.fit(drawn_pictures(range(8)), seed=0)
+    bank, others = drawn_pictures(range(20, 23)), drawn_pictures(range(100, 104))
+    found = ensemble.in_units_of(first).fit(bank, seed=1).score(others)
+    alone = np.stack([member.fit(bank, seed=1).score(others) for member in members()])
+    np.testing.assert_allclose(found, mean_score(alone, first.spreads), rtol=1e-12)
+
+
 def test_members_that_say_nowhere_give_no_heat_map() -> None:
     """An ensemble draws one if a member does."""
     good = drawn_pictures(range(6))

@@ -64,7 +64,9 @@ def test_of_whole_pictures_a_grid_is_kept(gallery: Gallery) -> None:
 def test_the_index_says_what_each_file_is(gallery: Gallery, tmp_path: Path) -> None:
     """JSON with a row for each file: of which generator, how strong, of which parents, where."""
     parents = [_photo(1), _photo(10)]
-    name = gallery.offer(_anomaly(parents[0]), parents, generator="perlin", index=7, planned=10)
+    name = gallery.offer(
+        _anomaly(parents[0]), parents, generator="perlin", index=7, planned=10, size_px=14.123
+    )
     gallery.close()
     assert name == "anomalies/perlin/007.jpg"
     assert json.loads((tmp_path / "anomalies" / "index.json").read_text("utf-8")) == [
@@ -73,6 +75,7 @@ def test_the_index_says_what_each_file_is(gallery: Gallery, tmp_path: Path) -> N
             "kind": "anomaly",
             "generator": "perlin",
             "strength": 0.1235,
+            "size_px": 14.1,
             "parents": ["1" * 12, "a" * 12],
             "box": [1, 2, 3, 4],
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from appliance.generators.perlin import perlin_noise, spots
 from appliance.generators.placement import place
 from appliance.generators.poisson import ellipse, gradient_blend
 from appliance.generators.texture import cut, jittered
-from appliance.generators.window import VISIBLE_LEVELS, changed_box
+from appliance.generators.window import VISIBLE_LEVELS, changed_box, changed_px
 from appliance.photo import Photo
 from appliance.pictures import Pixels
 from engines.unet import Floats, Injection
@@ -145,6 +146,47 @@ def test_each_anomaly_has_a_round_trip_that_differs_only_in_its_box(name: str) -
         assert change[y : y + height, x : x + width].max() >= VISIBLE_LEVELS
         change[y : y + height, x : x + width] = 0
         assert change.max() < VISIBLE_LEVELS
+
+
+@pytest.mark.parametrize("name", WINDOW)
+def test_a_change_has_the_size_of_what_it_changes(name: str) -> None:
+    """Side of a square of as many visibly changed pixels, in the camera's: at most the box, never nothing."""
+    photos = [replace(photo, reduction=2.5) for photo in drawn(5)]
+    for anomaly in anomalies(run(name, photos)):
+        seen = photos[anomaly.parents[0]]
+        change = np.abs(anomaly.pixels.astype(int) - seen.pixels).max(axis=2)
+        visible = (change >= VISIBLE_LEVELS).sum()
+        assert changed_px(anomaly, seen) == pytest.approx(2.5 * visible**0.5)
+        assert anomaly.box is not None and 0 < visible <= anomaly.box[2] * anomaly.box[3]
+
+
+def test_plainer_changes_are_larger() -> None:
+    """Sizes rise with strength, if not one by one: the larger half is the stronger one's."""
+    photos = drawn(6, sizes=[(256, 256)])
+    for name in ("cutpaste", "perlin", "poisson"):
+        made_ = sorted(anomalies(run(name, photos, 24)), key=lambda anomaly: anomaly.strength)
+        sizes = [changed_px(anomaly, photos[anomaly.parents[0]]) for anomaly in made_]
+        assert np.median(sizes[12:]) > 1.3 * np.median(sizes[:12]), name
+
+
+def test_a_scratch_is_smaller_than_its_box() -> None:
+    """Twenty of four hundred pixels are a square of 4.5, whichever way they run."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    seen = Photo(name="a", sha256="a", pixels=pixels, part=0)
+    diagonal = pixels.copy()
+    diagonal[np.arange(10, 30), np.arange(10, 30)] = 200
+    row = pixels.copy()
+    row[10, 10:30] = 200
+    for changed, box in ((diagonal, (10, 10, 20, 20)), (row, (10, 10, 20, 1))):
+        synthetic = Synthetic(pixels=changed, strength=0.5, parents=(0, 1), box=box)
+        assert changed_px(synthetic, seen) == pytest.approx(20**0.5)
+
+
+def test_a_change_of_the_whole_picture_has_no_size() -> None:
+    """It is not a spot of so many pixels."""
+    photos = drawn(6)
+    for anomaly in anomalies(run("diffstyle_global", photos)):
+        assert changed_px(anomaly, photos[anomaly.parents[0]]) is None
 
 
 @pytest.mark.parametrize("name", WINDOW)

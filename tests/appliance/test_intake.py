@@ -223,6 +223,21 @@ def test_the_shorter_side_is_reduced_and_never_enlarged(tmp_path, size, expected
         assert read_photo(tmp_path / "a", options).shape == (*expected, 3)
 
 
+@pytest.mark.parametrize(
+    ("region", "working_px", "reduction"),
+    [(None, 50, 3.0), (None, 512, 1.0), ((20, 10, 160, 80), 40, 2.0), ((0, 0, 40, 40), 40, 1.0)],
+)
+def test_photos_know_how_much_they_were_reduced(tmp_path, region, working_px, reduction):
+    """Camera's pixels along a side of theirs: of the region, also where a JPEG is decoded at a scale."""
+    rng = np.random.default_rng(0)
+    for index in range(10):
+        pixels = rng.integers(0, 256, (150, 200, 3), dtype=np.uint8)
+        (tmp_path / f"{index}.jpg").write_bytes(encoded(pixels, "JPEG"))
+    options = IntakeOptions(minimum=10, working_px=working_px, region=region)
+    for photo in take_in(tmp_path, options).photos:
+        assert photo.reduction == pytest.approx(reduction)
+
+
 def test_intake_and_scoring_see_the_same_pixels(tmp_path):
     """Also for a JPEG so large that it is decoded at a scale."""
     rng = np.random.default_rng(0)

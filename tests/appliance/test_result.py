@@ -17,8 +17,10 @@ import appliance
 from appliance.agreement import Agreement
 from appliance.decision import CandidateResult, Decision, GeneratorScore
 from appliance.detectors.prompts import PromptDetector
+from appliance.evidence import Evidence
 from appliance.generators import GENERATORS
 from appliance.intake import Intake, Refusal
+from appliance.operating import Operating, operating
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
 from appliance.prompt_texts import published_prompts
@@ -28,6 +30,7 @@ from appliance.settings import EnginesSettings, default_settings
 from appliance.threshold import ThresholdOptions, threshold_cross_fitted
 from appliance.trials import Workload
 from tests.fakes import FakeDetector, FakeGenerator, photos_of
+from tests.small_trials import trial
 
 SCHEMA = json.loads((Path(appliance.__file__).parent / "result.schema.json").read_text("utf-8"))
 STAGES = [
@@ -85,6 +88,14 @@ def _candidate(name: str, rank: int) -> CandidateResult:
     )
 
 
+def _operating() -> Operating:
+    """The candidate that failed last is not among those that have one."""
+    scores = np.arange(24.0) * np.array([[1.0], [0.5]])
+    one = trial(scores, np.tile(np.arange(10.0), (2, 1)), sizes=np.arange(24) + 1 / 3)
+    evidence = Evidence(candidates=NAMES[:2], trials=[one])
+    return operating(evidence, threshold_rate=1 / 11, good_images=10, confidence=0.95)
+
+
 def _outcome() -> Outcome:
     decision = Decision(
         outcome="chosen",
@@ -98,6 +109,7 @@ def _outcome() -> Outcome:
         decision=decision,
         detectors=[FakeDetector(name) for name in NAMES],
         threshold=threshold_cross_fitted(np.arange(10.0), np.arange(10), ThresholdOptions()),
+        operating=_operating(),
         failures={
             "broken/early": "could not be fitted: RuntimeError: no such luck",
             "broken/late": "could not be saved: OSError: no",
@@ -115,6 +127,22 @@ def test_the_result_fits_its_schema(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "result.json").read_text("utf-8"))
     jsonschema.validate(read, SCHEMA, format_checker=jsonschema.FormatChecker())
     assert read == json.loads(json.dumps(result))
+
+
+def test_what_a_threshold_means_is_written() -> None:
+    """Once what all share, with the photos' size at the camera; of each candidate its own; six digits."""
+    photos = tuple(dataclasses.replace(photo, reduction=2.5) for photo in photos_of(10))
+    result = result_of(_plan(photos=photos), _outcome(), STAGES)
+    found = result["operating"]
+    assert found["rate"] == found["threshold_rate"] == found["resolution"] == 0.090909
+    assert found["photo_px"] == [160, 160] and found["good_images"] == 10
+    best, second, late, early = (row["operating"] for row in result["candidates"])
+    assert len(best["curve"]) == len(found["rates"]) == len(found["rates_low"]) == len(found["rates_high"])
+    assert best["found"] == round(14 / 24, 6) and second["found"] == round(5 / 24, 6)
+    assert best["per_generator"]["perlin"]["smallest_px"] == 10.333333
+    assert second["per_generator"]["perlin"]["smallest_px"] is None
+    assert late is early is None
+    assert result["generators"][0]["sizes_px"] == [0.333333, 23.333333]
 
 
 def test_candidates_come_by_rank_and_the_failed_last() -> None:

@@ -33,6 +33,7 @@ def test_each_score_has_a_line(tmp_path: Path) -> None:
             strength=0.25,
             parents=("cd" * 32, "ef" * 32),
             parts=(1, 2),
+            size_px=14.25,
         ),
     ]
     block = ScoreBlock(fold="0", labels=labels, scores=np.array([[1.5, 2.5], [3.5, 4.5]]))
@@ -40,7 +41,7 @@ def test_each_score_has_a_line(tmp_path: Path) -> None:
     rows = _read(tmp_path / "scores.csv")
     assert tuple(rows[0]) == COLUMNS
     assert [tuple(row.values()) for row in rows] == [
-        ("one", "0", "a.png", "good", "", "", "ab" * 6, "1.5"),
+        ("one", "0", "a.png", "good", "", "", "ab" * 6, "1.5", ""),
         (
             "one",
             "0",
@@ -50,8 +51,9 @@ def test_each_score_has_a_line(tmp_path: Path) -> None:
             "0.2500",
             f"{'cd' * 6}|{'ef' * 6}",
             "2.5",
+            "14.2",
         ),
-        ("two", "0", "a.png", "good", "", "", "ab" * 6, "3.5"),
+        ("two", "0", "a.png", "good", "", "", "ab" * 6, "3.5", ""),
         (
             "two",
             "0",
@@ -61,6 +63,7 @@ def test_each_score_has_a_line(tmp_path: Path) -> None:
             "0.2500",
             f"{'cd' * 6}|{'ef' * 6}",
             "4.5",
+            "14.2",
         ),
     ]
 

@@ -23,6 +23,7 @@ def perfect(generators, wins) -> Evidence:
             anomaly_scores=np.array(row, float)[:, None],
             anomaly_parents=np.array([[0]]),
             anomaly_strengths=np.ones(1),
+            anomaly_sizes_px=np.ones(1),
             round_trip_scores=np.full((len(row), 1), 0.5),
             round_trip_parents=np.array([[0]]),
             normal_scores=np.full((len(row), 1), 0.5),

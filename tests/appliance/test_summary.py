@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.summary import SHOWN, candidate_lines, summary, threshold_sentence
+from appliance.summary import SHOWN, candidate_lines, finds_lines, summary, threshold_sentence
 from tests.sample_run import sample_result
 
 OUT = Path("/srv/run 7")
@@ -37,6 +37,37 @@ def test_it_says_where_the_rest_is() -> None:
     assert f"report  {OUT}/report.html" in lines and f"result  {OUT}/result.json" in lines
     command = shlex.split(next(line for line in lines if line.startswith("score ")))
     assert command[1:5] == ["goodparts", "score", "--result", str(OUT)]
+
+
+def test_it_says_what_the_threshold_finds() -> None:
+    """Of synthetic anomalies, and from which size on by generator; not of whole pictures, nor of too few."""
+    result = sample_result()
+    result["generators"][3]["count"] = 9
+    said = finds_lines(result)
+    assert said[0] == "  Finds 60 % of synthetic anomalies where 3.2 % of good parts are rejected."
+    assert said[1] == "  9 of 10 from a size of: diffstyle_local 8 px, cutpaste 8 px, poisson not reliably"
+    assert all(line in summary(result, OUT) for line in said)
+
+
+def test_a_threshold_stricter_than_the_folds_can_tell_finds_fewer() -> None:
+    """The rate of the figure is not that of the threshold, and both are said."""
+    result = sample_result()
+    result["operating"] |= {"threshold_rate": 1 / 60, "rate": 1 / 12, "resolution": 1 / 12}
+    assert finds_lines(result)[0].endswith(
+        "where 8.3 % of good parts are rejected, fewer at the threshold (about 1.7 %)."
+    )
+
+
+def test_a_run_that_does_not_say_what_it_finds_has_a_summary() -> None:
+    """Without sizes, or of a chosen one that failed after the choice."""
+    result = sample_result()
+    for generator in result["generators"]:
+        generator["sizes_px"] = None
+    assert len(finds_lines(result)) == 1
+    result["candidates"][0]["operating"] = None
+    assert finds_lines(result) == []
+    del result["operating"]
+    assert finds_lines(result) == [] and "Threshold 1.62" in summary(result, OUT)
 
 
 def test_only_the_best_are_listed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_every_generator_meets_every_candidate_in_every_fold(
         assert trial.anomaly_parents.shape[0] == trial.anomaly_strengths.shape[0] == count
         assert trial.normal_scores.shape == (3, 6) and trial.normal_parents.shape == (6, 1)
         assert np.all((trial.anomaly_strengths > 0) & (trial.anomaly_strengths <= 1))
+        assert trial.anomaly_sizes_px.shape == (count,)
     assert record.counts("one") == record.counts("two") == (7, 7)
     assert record.counts("three") == (0, 0)
 
@@ -116,6 +118,20 @@ def test_scores_are_those_of_the_pictures(tmp_path: Path, pool: ThreadPoolExecut
             for pixels, strength in zip(seen, trial.anomaly_strengths, strict=True)
         ]
         np.testing.assert_allclose(trial.anomaly_scores[0], brighter)
+
+
+def test_sizes_are_in_pixels_of_the_cameras_photo(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    """The fake brightens twelve pixels of photos reduced to a third; whole pictures have no size."""
+    photos = [replace(photo, reduction=3.0) for photo in PHOTOS]
+    workloads = [FakeGenerator("local"), FakeGenerator("whole", whole=True)]
+    record = _run(tmp_path, pool, [FakeDetector()], workloads, photos=photos, count=8)
+    for trial in record.trials:
+        sizes = np.full(4, 3 * 12**0.5 if trial.generator == "local" else np.nan)
+        np.testing.assert_allclose(trial.anomaly_sizes_px, sizes)
+    labels = [label for block in record.blocks for label in block.labels]
+    assert all(label.size_px is None for label in labels if label.kind != "anomaly")
+    sizes_said = {label.generator: label.size_px for label in labels if label.kind == "anomaly"}
+    assert sizes_said == {"local": pytest.approx(3 * 12**0.5), "whole": None}
 
 
 def test_parents_are_parts(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
