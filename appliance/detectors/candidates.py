@@ -19,6 +19,7 @@ from engines.encoder import Encoder
 from engines.text import TextEncoder
 
 ENTRY_POINTS = "goodparts.detectors"
+COARSE = 14  # stride from which cells are tried one by one too; of transformers the usual one
 WANTED_STRIDES = (8, 16)  # finer maps hold edges, coarser ones objects; defects of parts lie between
 
 
@@ -57,13 +58,17 @@ def installed(
 
 
 def from_encoder(encoder: Encoder) -> list[Detector]:
-    """Pooled, patches of each wanted stride, and of two of them together."""
+    """Pooled, patches of each wanted stride and of two of them together, and single cells of a coarse one."""
     detectors: list[Detector] = [PooledDetector(f"{encoder.name}/pooled", EncoderEmbedding(encoder))]
     strides = wanted_strides(encoder.strides)
     groups = [(stride,) for stride in strides] + ([strides] if len(strides) > 1 else [])
     for group in groups:
         name = f"{encoder.name}/patches_" + "+".join(f"s{stride}" for stride in group)
         detectors.append(PatchDetector(name, "patches", EncoderPatches(encoder, group)))
+    if strides and strides[-1] >= COARSE and encoder.spec.neighbourhood > 1:
+        # Averaged over its neighbours a coarse cell sees much of the part; by itself it sees a small fault.
+        cells = EncoderPatches(encoder, strides[-1:], neighbourhood=1)
+        detectors.append(PatchDetector(f"{encoder.name}/cells_s{strides[-1]}", "patches", cells))
     return detectors
 
 

@@ -61,14 +61,16 @@ class PatchFeatures(Protocol):
 class EncoderPatches:
     """One feature map of an encoder, or several on the grid of the finest.
 
-    Each is averaged over 3 x 3 cells, unless the encoder was trained to be read cell by cell.
+    Each is averaged over `neighbourhood` x `neighbourhood` cells, 3 or 1; None: as the manifest says,
+    3 unless it was trained to be read cell by cell.
     """
 
-    def __init__(self, encoder: Encoder, strides: Sequence[int]) -> None:
+    def __init__(self, encoder: Encoder, strides: Sequence[int], *, neighbourhood: int | None = None) -> None:
         self._encoder = encoder
+        self._neighbourhood = neighbourhood or encoder.spec.neighbourhood
         self._outputs = [encoder.strides[stride] for stride in sorted(strides)]
         # 2: of how they are averaged
-        self.source = f"{encoder.spec.sha256}:{'+'.join(self._outputs)}:2:{encoder.spec.neighbourhood}"
+        self.source = f"{encoder.spec.sha256}:{'+'.join(self._outputs)}:2:{self._neighbourhood}"
         self.cost_mflop = encoder.spec.gflop * 1000
         self.cells = math.prod(_bounded((encoder.spec.image_size // min(strides),) * 2))
         self._widths = [encoder.widths[output] for output in self._outputs]
@@ -86,11 +88,12 @@ class EncoderPatches:
 
         def compute() -> Floats:
             feature_map = photos.encoded(self._encoder, row)[output]
-            is_single = self._encoder.spec.neighbourhood == 1
+            is_single = self._neighbourhood == 1
             cells = by_cells(feature_map) if is_single else neighbourhood_average(feature_map)
             return resampled(cells, _bounded(cells.shape[:2]))
 
-        return photos.derived((outputs_key(self._encoder), output, "cells"), row, compute)
+        key = (outputs_key(self._encoder), output, "cells", self._neighbourhood)
+        return photos.derived(key, row, compute)
 
     def adapt(self, sample: Floats) -> Affine:
         return identity(self.dims) if len(self._widths) == 1 else group_scaling(sample, self._widths)

@@ -36,15 +36,23 @@ def use_entry_points(monkeypatch: pytest.MonkeyPatch, *functions: str) -> None:
 
 
 def test_an_encoder_gives_pooled_and_patch_candidates() -> None:
-    """Pooled, each of the strides 8 and 16, and the two together; other strides are left out."""
+    """Pooled, each of the strides 8 and 16, the two together, coarse cells one by one; no other strides."""
     encoder = FakeEncoder("cnn_small", strides=(4, 8, 16, 32))
     assert names(encoder) == [
         "cnn_small/pooled",
         "cnn_small/patches_s8",
         "cnn_small/patches_s16",
         "cnn_small/patches_s8+s16",
+        "cnn_small/cells_s16",
         *FREE,
     ]
+
+
+@pytest.mark.parametrize(("strides", "neighbourhood"), [((4, 8), 3), ((8, 16), 1)])
+def test_cells_are_tried_where_they_differ(strides: tuple[int, ...], neighbourhood: int) -> None:
+    """Not of fine maps, nor of encoders whose patches are single cells already."""
+    encoder = FakeEncoder(strides=strides, neighbourhood=neighbourhood)
+    assert not any("cells" in name for name in names(encoder))
 
 
 def test_an_encoder_without_maps_gives_one_candidate() -> None:
@@ -75,6 +83,7 @@ def test_excluded_patterns_are_left_out() -> None:
         "fake/patches_s8",
         "fake/patches_s16",
         "fake/patches_s8+s16",
+        "fake/cells_s16",
         "gabor/patches",
     ]
 

@@ -131,6 +131,14 @@ def test_some_encoders_are_read_cell_by_cell() -> None:
     assert single.source != averaged.source
 
 
+def test_one_encoder_is_read_both_ways() -> None:
+    """Two candidates of one encoder that differ in nothing else do not share what they computed."""
+    photos, encoder = drawn_pictures([4]), FakeEncoder()
+    averaged = EncoderPatches(encoder, (16,)).of_picture(photos, 0)
+    single = EncoderPatches(encoder, (16,), neighbourhood=1).of_picture(photos, 0)
+    assert averaged.shape == single.shape and not np.array_equal(averaged, single)
+
+
 def test_fine_maps_are_averaged_down() -> None:
     """No picture has more than MAX_CELLS patches, whatever the network."""
     patches = EncoderPatches(FakeEncoder(strides=(2,), image_size=256), (2,))
