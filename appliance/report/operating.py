@@ -99,13 +99,11 @@ def smallest(generator: Mapping[str, Any], found: Mapping[str, Any], told: Mappi
     share = f"{round(10 * told['reliable_share'])} of 10 {name} faults"
     if generator["count"] < told["fewest"]:
         return f"Too few {name} faults were made to say ({generator['count']} of at least {told['fewest']})."
-    size, strength = number(found["smallest_px"]), number(found["smallest_strength"])
     if made is None:
         return (
-            f"Does not find {share} at any strength."
-            if strength is None
-            else (f"Finds {share} from strength {strength:.2f} on; they fill the picture.")
+            f"Finds {percent(found['found'])} of {name} pictures, which differ as a whole and have no size."
         )
+    size = number(found["smallest_px"])
     if size is None:
         return f"Does not find {share}, not even of the largest (up to {pixels(made[1])})."
     if size <= made[0]:
@@ -212,8 +210,8 @@ def _row(row: Mapping[str, Any], generators: Sequence[Mapping[str, Any]]) -> Row
 
 
 def _cell(generator: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str]:
-    size, strength = number(found["smallest_px"]), number(found["smallest_strength"])
-    said = f"{percent(found['found'])} found"
     if generator.get("sizes_px") is None:
-        return (NONE if strength is None else f"strength {strength:.2f}"), said
-    return (NONE if size is None else pixels(size)), said
+        return percent(found["found"]), "of whole pictures"
+    size, strength = number(found["smallest_px"]), number(found["smallest_strength"])
+    graded = "" if strength is None else f"strength {strength:.2f} · "
+    return (NONE if size is None else pixels(size)), f"{graded}{percent(found['found'])}"

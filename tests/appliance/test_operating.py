@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.auroc import plain_aurocs
@@ -114,6 +114,7 @@ def test_the_expected_rate_counts_parts() -> None:
 # The curve
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000))
 def test_more_rejects_find_no_fewer(seed: int) -> None:
     """Curves rise from the resolution to the end, for every candidate, within [0, 1]."""
@@ -137,6 +138,7 @@ def _bent(evidence: Evidence) -> Evidence:
     return replace(evidence, trials=trials)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000))
 def test_only_the_order_of_scores_within_a_fold_counts(seed: int) -> None:
     """Other scales of folds and candidates change nothing: raw scores are never pooled."""
@@ -144,6 +146,7 @@ def test_only_the_order_of_scores_within_a_fold_counts(seed: int) -> None:
     assert meant(_bent(evidence)) == meant(evidence)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000), st.permutations(range(3)), st.randoms(use_true_random=False))
 def test_the_order_of_candidates_and_trials_does_not_matter(seed: int, order: list[int], random: Any) -> None:
     """The same figures for each, whichever comes first."""
@@ -256,6 +259,7 @@ def isotonic(found: Floats) -> Floats:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=FEWEST, max_size=24))
 def test_the_smallest_is_where_an_isotonic_fit_becomes_reliable(found: list[bool]) -> None:
     """Against the min-max formula where that leaves enough anomalies; of those from there, nine of ten."""

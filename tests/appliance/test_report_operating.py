@@ -34,10 +34,9 @@ def said(**changes: Any) -> str:
             {"smallest_px": None},
             "Does not find 9 of 10 cutpaste faults, not even of the largest (up to 62 px).",
         ),
-        ({"sizes_px": None}, "Finds 9 of 10 cutpaste faults from strength 0.35 on; they fill the picture."),
         (
-            {"sizes_px": None, "smallest_strength": None},
-            "Does not find 9 of 10 cutpaste faults at any strength.",
+            {"sizes_px": None, "smallest_px": None},
+            "Finds 80 % of cutpaste pictures, which differ as a whole and have no size.",
         ),
         ({"count": 9}, "Too few cutpaste faults were made to say (9 of at least 10)."),
     ],
@@ -60,8 +59,9 @@ def test_the_section_stands_in_the_report(tmp_path: Path) -> None:
     view = meaning(result)
     assert view is not None and len(view.rows) == 7
     assert [row.name for row in view.rows] == [c["name"] for c in result["candidates"] if c["operating"]]
-    assert view.rows[0].cells[2][0].replace("\u202f", " ") == "8 px"
-    assert view.rows[0].cells[0][0] == "strength 0.20" and view.rows[0].cells[4][0] == NONE
+    cells = [[text.replace("\u202f", " ") for text in cell] for cell in view.rows[0].cells]
+    assert cells[0] == ["60 %", "of whole pictures"] and cells[2] == ["8 px", "strength 0.20 · 56 %"]
+    assert cells[4][0] == NONE and view.rows[6].cells[4][1].replace("\u202f", " ") == "22 %"
 
 
 def test_a_run_of_an_earlier_release_has_no_such_section(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Does what the folds say of a threshold hold for the detector that is delivered, on parts it never saw?
 
-    python -m benchmarks.operating [--photos N] [--seeds N] [--new N] [--anomalies N]
+    python -m benchmarks.new_parts [--photos N] [--seeds N] [--new N] [--anomalies N]
 
 Drawn parts are calibrated on as with `goodparts calibrate`, then others are rejected or not, and carry new
 anomalies of the same generators. For each seed: the expected share of rejects and the true one, the share of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.operating import GENERATORS, held, main
+from benchmarks.new_parts import GENERATORS, held, main
 
 
 def test_anomalies_from_the_smallest_size_on_are_judged_apart() -> None:
@@ -18,6 +18,7 @@ def test_anomalies_from_the_smallest_size_on_are_judged_apart() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_seed_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     """Drawn, calibrated and judged: shares between 0 and 1, by generator."""
     assert main(["--photos", "20", "--seeds", "1", "--new", "12", "--anomalies", "12"]) == 0
