@@ -77,6 +77,7 @@ def test_what_the_road_alone_raises_is_not_found() -> None:
     assert required_rates(trial([[5.0]], normals))[0, 0] == pytest.approx(1 / 4)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 20), min_size=1, max_size=12),
     st.lists(st.integers(0, 20), min_size=1, max_size=9),
@@ -273,6 +274,7 @@ def test_the_smallest_is_where_an_isotonic_fit_becomes_reliable(found: list[bool
         assert tail.size >= FEWEST and tail.mean() >= RELIABLE
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=30), st.randoms())
 def test_the_smallest_does_not_depend_on_the_order(pairs: list[tuple[int, bool]], random: Any) -> None:
     """Nor on how equal sizes are sorted: all of a size are in or out."""
@@ -284,6 +286,7 @@ def test_the_smallest_does_not_depend_on_the_order(pairs: list[tuple[int, bool]]
     assert len(answers) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.data())
 def test_finding_more_makes_the_smallest_no_larger(found: list[bool], data: st.DataObject) -> None:
     """Another anomaly found never raises the size, nor takes it away."""

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.rate_band import coverage, farthest_above, rate_band
@@ -74,6 +74,7 @@ def test_the_band_encloses_the_expected_share(n: int, confidence: float) -> None
     assert (np.array(low) < expected).all() and (expected < np.array(high)).all()
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.001, 5))
 def test_the_farthest_share_is_as_far_as_allowed(share: float, budget: float) -> None:
     """A step nearer the divergence is below the budget, a step farther above it."""
