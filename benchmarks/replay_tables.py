@@ -150,7 +150,7 @@ def ranks(result: Result) -> str:
         curve = result["curves"]["all"]["spearman"].get(source, {}).get("all", {})
         rows.append(
             [
-                "the decision (mean rank)" if source == "decision" else source,
+                "the decision (mean AUROC)" if source == "decision" else source,
                 _signed(one["spearman"]),
                 _signed(curve.get("one_vs_rest")) if curve else "–",
                 f"{100 * one['best_in_top']:.0f} %",
