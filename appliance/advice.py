@@ -16,6 +16,7 @@ from appliance.standings import CandidateResult
 _REAL_FAULTS = (
     "Score a few parts with known faults before you rely on it: synthetic anomalies are not your line's."
 )
+MOST_PARTS = 200  # that anybody is told to add: beyond, the extrapolation says little
 _LOOK = "Look at the anomalies in the report"
 
 
@@ -57,7 +58,7 @@ def on_chance(case: Case, used: str, *, fallback: str | None) -> Advice:
     ]
     if leader.auroc > 0.5:
         share = (leader.auroc - 0.5) / max(leader.auroc - leader.auroc_low, leader.auroc - 0.5)
-        steps.insert(0, f"{_more_parts(case.parts, share)}, then calibrate again.")
+        steps.insert(0, _more_parts(case.parts, share, to="be sure of more than chance"))
     return Advice(
         reason="On synthetic anomalies no candidate is surely better than tossing a coin: the best, "
         f"{case.figures(leader)}; {_stand_in(used, fallback)}.",
@@ -124,13 +125,13 @@ def on_tie(
 
 def _to_be_sure(case: Case, taken: CandidateResult) -> str:
     """More parts, as many as make `taken` surely near the best if it goes on as it is."""
-    purpose = f"to be surer that nothing is more than {case.margin:g} better than {taken.name}"
     share = 0.0
     if 0.5 < taken.p_near_best < 1:
         # How many standard errors it is inside the margin, from the share of replicates, as if normal.
         has, needs = (NormalDist().inv_cdf(p) for p in (taken.p_near_best, case.confidence))
         share = has / needs
-    return f"{_more_parts(case.parts, share)}, {purpose}."
+    to = f"be sure that nothing is more than {case.margin:g} better than {taken.name}"
+    return _more_parts(case.parts, share, to=to)
 
 
 def _blind(unseen: Sequence[str]) -> tuple[str, ...]:
@@ -138,9 +139,9 @@ def _blind(unseen: Sequence[str]) -> tuple[str, ...]:
     if not unseen:
         return ()
     return (
-        f"{_LOOK} of the kind{'s' * (len(unseen) > 1)} {_joined(unseen)}: these are told from good parts no "
-        "better than by chance, so such faults would pass. If they matter, steady light and position, raise "
-        "`intake.working_px` for fine faults, or install a further encoder.",
+        f"{_LOOK} of the kind{'s' * (len(unseen) > 1)} {_joined(unseen)}: it is not sure that these are told "
+        "from good parts better than by chance, so such faults may pass. If they matter, steady light and "
+        "position, raise `intake.working_px` for fine faults, or install a further encoder.",
     )
 
 
@@ -150,17 +151,17 @@ def _one_kind(leader: CandidateResult) -> tuple[str, ...]:
     return ("Enable a second generator: no single kind of synthetic anomaly is right for every part.",)
 
 
-def _more_parts(parts: int, share: float) -> str:
-    """How many photos to add if the lead is `share` of what certainty needs.
+def _more_parts(parts: int, share: float, *, to: str) -> str:
+    """How many photos to add `to` reach something, if `share` of what certainty needs is there.
 
     Uncertainty shrinks with the root of the number of parts. "At least", because what generators and splits
     contribute does not shrink with photos.
     """
     missing = parts * (1 / max(share, 0.1) ** 2 - 1)
     tens = 10 * max(1, math.ceil(missing / 10))
-    if tens > 200:
-        return "Add as many good parts as you can (more than 200 are missing to be sure)"
-    return f"Add photos of at least {tens} more good parts"
+    if tens > MOST_PARTS:
+        return f"Add photos of more good parts where you can; to {to} takes over {MOST_PARTS} more."
+    return f"Add photos of at least {tens} more good parts to {to}, then calibrate again."
 
 
 def _stand_in(used: str, fallback: str | None) -> str:
