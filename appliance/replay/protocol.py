@@ -26,7 +26,7 @@ Protocol = Literal["appliance", "paper"]
 PAPERS_GENERATOR = "diffstyle_global"
 PAPERS_GAMMA = 0.7  # weight of the content (Sec. 3.2); steps and t_edit are not stated, and stay settings
 # The paper's candidates see a photo as one vector of a network.
-NOT_THE_PAPERS = ("*/patches*", "gabor/*", "raw/*")
+NOT_THE_PAPERS = ("*/patches*", "*/cells*", "gabor/*", "raw/*")
 FEWEST_NORMAL = 3  # an AUROC against fewer good photos has two or three values
 
 

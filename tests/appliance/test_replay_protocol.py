@@ -93,7 +93,7 @@ def test_the_papers_settings() -> None:
         one = getattr(asked.generators, name)
         assert one.votes == (name == PAPERS_GENERATOR) and one.count == 20, name
     assert asked.generators.diffstyle_global.enabled
-    assert {"mine/*", "*/patches*", "gabor/*", "raw/*"} == set(asked.detectors.exclude)
+    assert {"mine/*", "*/patches*", "*/cells*", "gabor/*", "raw/*"} == set(asked.detectors.exclude)
 
 
 def test_the_appliances_settings_are_those_given() -> None:

@@ -52,7 +52,7 @@ sys.exit(main(sys.argv[1:]))
 def run(good_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("prompts")
     engines = {"device": "cpu", "threads": 1, "folders": [str(export_clip(folder))]}
-    detectors = {"prompts": [OWN], "exclude": [*ALL_EMBEDDED, "*/patches*"]}
+    detectors = {"prompts": [OWN], "exclude": [*ALL_EMBEDDED, "*/patches*", "*/cells*", "ensemble"]}
     settings = write_settings(
         folder / "clip.yaml", LIGHT, engines=engines, detectors=detectors, part_name="hazelnut"
     )
