@@ -48,8 +48,8 @@ class Case:
         )
 
 
-def on_chance(case: Case, used: str, *, fallback: str | None) -> Advice:
-    """On no kind of anomaly is anything surely better than chance."""
+def on_chance(case: Case, alike: Sequence[str], used: str, *, fallback: str | None) -> Advice:
+    """Nothing is surely better than chance, but for kinds of anomaly that all find `alike`."""
     leader = case.leader
     steps = [
         f"{_LOOK}: if you can hardly see them yourself, make the light, the focus and the position of the "
@@ -60,7 +60,8 @@ def on_chance(case: Case, used: str, *, fallback: str | None) -> Advice:
         share = (leader.auroc - 0.5) / max(leader.auroc - leader.auroc_low, leader.auroc - 0.5)
         steps.insert(0, _more_parts(case.parts, share, to="be sure of more than chance"))
     return Advice(
-        reason="On synthetic anomalies no candidate is surely better than tossing a coin: the best, "
+        reason="On synthetic anomalies no candidate is surely better than tossing a coin"
+        f"{f', but for {_joined(alike)}, which all find alike' if alike else ''}: the best, "
         f"{case.figures(leader)}; {_stand_in(used, fallback)}.",
         next_steps=tuple(steps),
     )

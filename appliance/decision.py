@@ -2,7 +2,8 @@
 
 The *leader* is the first of `standings` that is no ensemble. Then, in this order:
 
-- `abstained` if nothing beats chance: on no kind of anomaly does the leader surely.
+- `abstained` if nothing beats chance: on no kind of anomaly does the leader surely, or only on kinds that all
+  candidates find alike, such as foreign objects on parts that are all alike, and on others it may not.
 - `chosen` if some candidates are **near the best** with certainty: of these the cheapest is taken. Failing
   that the ensemble, if that is.
 - `abstained` if the kinds of anomaly contradict each other: their rankings agree no better than chance.
@@ -23,12 +24,13 @@ candidates: from two of anything no method learns how much the next would differ
 
 **Surely better than chance** on one of G kinds: the lower end of its interval at confidence 1 - (1 - c) / G.
 
-**No better than chance**: the permutation p of Kendall's W is above 1 - c. Only kinds with something to say
-are asked: those whose rankings come out alike in the folds (`agreement.reliability`); where a kind tells
-nothing, as local faults on subjects that vary as a whole, or foreign objects on parts that are all alike, its
+A kind **tells candidates apart** if its rankings come out alike in the folds (`agreement.reliability`), and
+not all candidates lie within `margin` of one another.
+
+**No better than chance**, of rankings: the permutation p of Kendall's W is above 1 - c. Only kinds that tell
+candidates apart are asked; where a kind does not, as local faults on subjects that vary as a whole, its
 ranking is noise, which contradicts nobody. Not asked where even identical rankings could not get below (two
-kinds, three candidates), nor where within every kind all candidates lie within `margin` of one another: then
-their order does not matter, and they are tied.
+kinds, three candidates).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ import numpy.typing as npt
 from appliance import advice
 from appliance.agreement import RELIABLE, Agreement, kendall_w, rankings, reliability
 from appliance.auroc import fold_aurocs
-from appliance.bootstrap import bootstrap, source_parts
+from appliance.bootstrap import Replicates, bootstrap, source_parts
 from appliance.errors import ConfigurationError
 from appliance.evidence import Evidence
 from appliance.standings import ROUNDING, CandidateResult, GeneratorScore, standings
@@ -95,33 +97,26 @@ def decide(
     _check(evidence, costs, options)
     evidence = _in_order(evidence)
     voting, sure, margin = evidence.voting, options.confidence, options.margin
-    agreement, spread = _agreement(voting, rng)
+    telling = _telling(voting, margin)
+    agreement = kendall_w(rankings(np.stack([*telling.values()])), rng=rng) if telling else None
     replicates = bootstrap(voting, resamples=options.resamples, rng=rng)
     candidates = standings(evidence, costs, replicates, confidence=sure, margin=margin)
     field = _field_of(candidates, evidence, margin)
-    row = evidence.candidates.index(field.leader.name)
-    kinds = _kinds(voting.generators, replicates.by_generator[:, :, row], sure)
+    kinds = _kinds_of(voting, replicates, field.leader.name, sure)
     case = advice.Case(field.leader, parts=source_parts(voting).size, margin=margin, confidence=sure)
     conclude = partial(_concluded, candidates, agreement)
 
-    used = options.fallback or (field.ensemble or field.leader).name
-    if not kinds.seen:
-        return conclude("abstained", used, advice.on_chance(case, used, fallback=options.fallback))
-    near = [candidate for candidate in field.singles if candidate.p_near_best >= sure - ROUNDING]
-    if near or (field.ensemble and field.ensemble.p_near_best >= sure - ROUNDING):
-        taken = _cheapest(near, costs) if near else field.ensemble
-        assert taken is not None
+    stand_in = options.fallback or (field.ensemble or field.leader).name
+    if _is_chance(kinds, telling):
+        words = advice.on_chance(case, kinds.seen, stand_in, fallback=options.fallback)
+        return conclude("abstained", stand_in, words)
+    if near := _near_best(field, sure):
+        taken = _cheapest(near, costs)
         return conclude("chosen", taken.name, advice.on_choice(case, taken, field.singles, kinds.unseen))
-    if agreement is not None and _disagree(agreement, spread, options):
-        words = advice.on_disagreement(case, agreement, used, fallback=options.fallback)
-        return conclude("abstained", used, words)
-    close = [
-        other
-        for other in field.singles
-        if other is not field.leader
-        and not _certainly_worse(other, sure)
-        and field.leader.auroc - other.auroc <= margin + ROUNDING
-    ]
+    if agreement is not None and _disagree(agreement, options):
+        words = advice.on_disagreement(case, agreement, stand_in, fallback=options.fallback)
+        return conclude("abstained", stand_in, words)
+    close = _close(field, options)
     taken = field.ensemble or _cheapest([field.leader, *close], costs)
     words = advice.on_tie(case, close, taken, kinds.unseen, is_ensemble=field.ensemble is not None)
     return conclude("tied", taken.name, words, tied=tuple(c.name for c in [field.leader, *close]))
@@ -142,32 +137,56 @@ def _field_of(candidates: tuple[CandidateResult, ...], evidence: Evidence, margi
     return _Field(singles=singles, leader=leader, ensemble=next(usable, None))
 
 
+def _near_best(field: _Field, confidence: float) -> list[CandidateResult]:
+    """The single candidates that surely are; failing them the ensemble, if it is."""
+    singles, ensembles = (
+        [c for c in some if c is not None and c.p_near_best >= confidence - ROUNDING]
+        for some in (field.singles, [field.ensemble])
+    )
+    return singles or ensembles
+
+
+def _close(field: _Field, options: DecisionOptions) -> list[CandidateResult]:
+    """The single candidates that may be as good as the leader."""
+    others = (candidate for candidate in field.singles if candidate is not field.leader)
+    return [
+        other
+        for other in others
+        if not _certainly_worse(other, options.confidence)
+        and field.leader.auroc - other.auroc <= options.margin + ROUNDING
+    ]
+
+
 class _Kinds(NamedTuple):
     """Kinds of anomaly."""
 
-    seen: list[str]  # on which the leader surely beats chance, all of them taken together
-    unseen: list[str]  # on which by itself it may be no better
+    seen: list[str]  # on which the leader surely beats chance, all kinds taken together
+    unseen: list[str]  # on which, each by itself, it may be no better
 
 
-def _kinds(names: Sequence[str], replicates: Floats, confidence: float) -> _Kinds:
-    """replicates: [G, B] of the leader's AUROC on each."""
-    tail = (1 - confidence) / 2
-    lowest, low = np.quantile(replicates, [tail / len(names), tail], axis=1)
+def _kinds_of(voting: Evidence, replicates: Replicates, leader: str, confidence: float) -> _Kinds:
+    names, tail = voting.generators, (1 - confidence) / 2
+    of_leader = replicates.by_generator[:, :, voting.candidates.index(leader)]
+    lowest, low = np.quantile(of_leader, [tail / len(names), tail], axis=1)
     return _Kinds(
         seen=[name for name, end in zip(names, lowest, strict=True) if end > 0.5],
         unseen=[name for name, end in zip(names, low, strict=True) if end <= 0.5],
     )
 
 
-def _agreement(voting: Evidence, rng: np.random.Generator) -> tuple[Agreement | None, float]:
-    """Of the kinds that have something to say; the widest that one of them spreads the candidates."""
+def _telling(voting: Evidence, margin: float) -> dict[str, Floats]:
+    """[C] AUROC of the single candidates on each kind that tells them apart."""
     singles = [c for c, name in enumerate(voting.candidates) if name not in voting.ensembles]
-    by_fold = [aurocs[:, singles] for aurocs in fold_aurocs(voting).values()]
-    telling = [aurocs.mean(axis=0) for aurocs in by_fold if reliability(rankings(aurocs)) >= RELIABLE]
-    if len(telling) < 2:
-        return None, 0.0
-    aurocs = np.stack(telling).round(12)
-    return kendall_w(rankings(aurocs), rng=rng), float(np.ptp(aurocs, axis=1).max())
+    found = {}
+    for name, by_fold in fold_aurocs(voting).items():
+        aurocs = by_fold[:, singles].mean(axis=0).round(12)
+        if np.ptp(aurocs) > margin and reliability(rankings(by_fold[:, singles])) >= RELIABLE:
+            found[name] = aurocs
+    return found
+
+
+def _is_chance(kinds: _Kinds, telling: Mapping[str, Floats]) -> bool:
+    return not kinds.seen or (bool(kinds.unseen) and telling.keys().isdisjoint(kinds.seen))
 
 
 def _cheapest(candidates: Sequence[CandidateResult], costs: Mapping[str, float]) -> CandidateResult:
@@ -197,13 +216,13 @@ def _concluded(
 
 def _certainly_worse(other: CandidateResult, confidence: float) -> bool:
     assert other.leader_ahead is not None, "the leader is not compared with itself"
-    return other.leader_ahead >= confidence - 1e-9
+    return other.leader_ahead >= confidence - ROUNDING
 
 
-def _disagree(agreement: Agreement, spread: float, options: DecisionOptions) -> bool:
-    """Whether the rankings agree no better than chance. spread: largest gap of AUROC within one generator."""
+def _disagree(agreement: Agreement, options: DecisionOptions) -> bool:
+    """Whether the rankings agree no better than chance."""
     level = 1 - options.confidence
-    return agreement.smallest_p <= level < agreement.p_value and spread > options.margin
+    return agreement.smallest_p <= level < agreement.p_value
 
 
 def _check(evidence: Evidence, costs: Mapping[str, float], options: DecisionOptions) -> None:
