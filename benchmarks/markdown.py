@@ -36,7 +36,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def figure(value: float) -> str:
     """.973; minus as a real one."""
-    return f"{value:.3f}".replace("-", "−").replace("0.", ".", 1)
+    rounded = round(value, 3) + 0.0  # no minus before a zero
+    return f"{rounded:.3f}".replace("-", "−").replace("0.", ".", 1)
+
+
+def short(value: float) -> str:
+    """.02, of a figure that is no measurement."""
+    return f"{value:g}".replace("0.", ".", 1)
 
 
 def between(low: float, high: float) -> str:
