@@ -8,7 +8,7 @@ BOX_STAMP := .venv/.installed-$(EXTRA)
 EXPORT_STAMP := .venv-export/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib replay embedded clean
+.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib replay ablation embedded clean
 
 help:
 	@echo "make demo        set up and run the main job on drawn parts (CPU, no network after the install)"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench       speed and memory, as ratios"
 	@echo "make bench-anomalib  scoring beside anomalib; installs it in an environment of its own (6 GB)"
 	@echo "make replay      the choice on labelled photos, and the tables of docs/method.md (needs GOODPARTS_DATA)"
+	@echo "make ablation    what each part of the choice is worth, from what make replay left, into docs/method.md"
 	@echo "make embedded    train the embedded models again, and draw the foreign pictures"
 
 env: $(BOX_STAMP)
@@ -74,6 +75,9 @@ bench-anomalib: $(BOX_STAMP)
 
 replay: $(BOX_STAMP)
 	$(BOX) -m benchmarks.replay --docs docs/method.md
+
+ablation: $(BOX_STAMP)
+	$(BOX) -m benchmarks.ablation --docs docs/method.md
 
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build

@@ -28,8 +28,9 @@ from appliance.replay.words import summary
 from appliance.settings import load
 from benchmarks.labelled import data_folder
 from benchmarks.machine import machine
+from benchmarks.markdown import with_blocks
 from benchmarks.networks import published_files
-from benchmarks.replay_tables import blocks, with_blocks
+from benchmarks.replay_tables import blocks
 from engines.errors import EngineError
 
 FOREIGN_SIZE_PX = 224
@@ -128,7 +129,7 @@ def _settings_file(study: Study, path: Path) -> Path:
 
 def _write_docs(path: Path, name: str, result: dict[str, Any]) -> None:
     text = path.read_text(encoding="utf-8")
-    path.write_text(with_blocks(text, blocks(name, result)), encoding="utf-8")
+    path.write_text(with_blocks(text, "replay", blocks(name, result)), encoding="utf-8")
 
 
 if __name__ == "__main__":

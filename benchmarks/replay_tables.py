@@ -1,12 +1,11 @@
-"""A replay's figures as Markdown, and the blocks of a document that they stand in."""
+"""A replay's figures as Markdown."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from appliance.errors import UsageError
+from benchmarks.markdown import between, figure, table
 
 Result = Mapping[str, Any]
 
@@ -27,7 +26,6 @@ ROWS = {
     "best": "best in hindsight",
     "global_best": "global best",
 }
-END = "<!-- end -->"
 
 
 def blocks(name: str, result: Result) -> dict[str, str]:
@@ -43,23 +41,6 @@ def blocks(name: str, result: Result) -> dict[str, str]:
         "coverage": coverage,
     }
     return {f"{name} {table}": make(result) for table, make in makers.items()}
-
-
-def with_blocks(text: str, found: Mapping[str, str]) -> str:
-    """`text` with the content of each of its blocks replaced by what was found for it.
-
-    UsageError if a block begins and does not end.
-    """
-
-    def replaced(match: re.Match[str]) -> str:
-        block = match["name"]
-        return f"{match['begin']}\n{found[block]}\n{END}" if block in found else match[0]
-
-    begins = len(re.findall(r"<!-- replay: ", text))
-    pattern = re.compile(r"(?P<begin><!-- replay: (?P<name>[^>]+?) -->)\n.*?" + re.escape(END), re.DOTALL)
-    if len(pattern.findall(text)) != begins:
-        raise UsageError(f"a block of the document begins and does not end with {END}. Add it.")
-    return pattern.sub(replaced, text)
 
 
 def about(result: Result) -> str:
@@ -88,14 +69,14 @@ def regret(result: Result) -> str:
                 [
                     STRATEGIES.get(name, f"highest AUROC on {name}"),
                     VARIANTS[variant],
-                    _auroc(mean["auroc"]["value"]),
-                    _auroc(mean["regret"]["value"]),
-                    f"{_auroc(mean['regret']['low'])} to {_auroc(mean['regret']['high'])}",
-                    f"{worst} {_auroc(found['by_task'][worst]['regret']['value'])}",
-                    _auroc(mean["regret_in_sample"]["value"]),
+                    figure(mean["auroc"]["value"]),
+                    figure(mean["regret"]["value"]),
+                    between(mean["regret"]["low"], mean["regret"]["high"]),
+                    f"{worst} {figure(found['by_task'][worst]['regret']['value'])}",
+                    figure(mean["regret_in_sample"]["value"]),
                 ]
             )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def tasks(result: Result) -> str:
@@ -115,17 +96,17 @@ def tasks(result: Result) -> str:
                 _counted(picked),
                 _over_seeds(reached),
                 best,
-                _auroc(mean[best]),
-                _auroc(min(mean.values())),
+                figure(mean[best]),
+                figure(min(mean.values())),
                 _counted([unit["outcome"] for unit in units]),
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _over_seeds(aurocs: Sequence[float]) -> str:
-    mean = _auroc(sum(aurocs) / len(aurocs))
-    return f"{mean} ({_auroc(min(aurocs))} to {_auroc(max(aurocs))})" if len(aurocs) > 1 else mean
+    mean = figure(sum(aurocs) / len(aurocs))
+    return f"{mean} ({figure(min(aurocs))} to {figure(max(aurocs))})" if len(aurocs) > 1 else mean
 
 
 def words(result: Result) -> str:
@@ -134,12 +115,12 @@ def words(result: Result) -> str:
         [
             outcome,
             str(one["units"]),
-            _auroc(one["regret"]["value"]),
-            f"{_auroc(one['regret']['low'])} to {_auroc(one['regret']['high'])}",
+            figure(one["regret"]["value"]),
+            between(one["regret"]["low"], one["regret"]["high"]),
         ]
         for outcome, one in result["regret"]["all"]["variants"]["one_vs_rest"]["by_outcome"].items()
     ]
-    return _table(["outcome", "choices", "regret", "90 % interval"], rows)
+    return table(["outcome", "choices", "regret", "90 % interval"], rows)
 
 
 def ranks(result: Result) -> str:
@@ -157,7 +138,7 @@ def ranks(result: Result) -> str:
             ]
         )
     head = ["source", "rank correlation, mean of tasks", "of means over tasks", "best among its first three"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def choices(result: Result) -> str:
@@ -185,7 +166,7 @@ def thresholds(result: Result) -> str:
         ]
         for row in result["thresholds"]
     ]
-    return _table(["seed", "threshold", "tasks", "false rejects", "rate", "asked", "p", "found"], rows)
+    return table(["seed", "threshold", "tasks", "false rejects", "rate", "asked", "p", "found"], rows)
 
 
 def coverage(result: Result) -> str:
@@ -194,14 +175,14 @@ def coverage(result: Result) -> str:
     rows = [
         [
             str(row["parts"]),
-            _auroc(row["true_auroc"]),
+            figure(row["true_auroc"]),
             f"{100 * row['covered']:.0f} %",
             f"{100 * row['covered_low']:.0f} to {100 * row['covered_high']:.0f} %",
-            _auroc(row["mean_width"]),
+            figure(row["mean_width"]),
         ]
         for row in result["coverage"]["figures"]
     ]
-    return _table(["parts", "true AUROC", "intervals that hold it", "between", "mean width"], rows)
+    return table(["parts", "true AUROC", "intervals that hold it", "between", "mean width"], rows)
 
 
 def _choice_table(variants: Mapping[str, Any]) -> str:
@@ -215,11 +196,11 @@ def _choice_table(variants: Mapping[str, Any]) -> str:
         ]
         for name in names
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _hits(row: Mapping[str, float]) -> str:
-    return f"{100 * row['hits']:.1f} % · {_auroc(row['auroc'])}"
+    return f"{100 * row['hits']:.1f} % · {figure(row['auroc'])}"
 
 
 def _distinct(variants: Mapping[str, Any]) -> list[str]:
@@ -231,19 +212,9 @@ def _distinct(variants: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _counted(values: Sequence[str]) -> str:
     counts = {value: values.count(value) for value in dict.fromkeys(values)}
     return ", ".join(value if len(counts) == 1 else f"{value} ({n})" for value, n in counts.items())
-
-
-def _auroc(value: float) -> str:
-    """.973; minus as a real one."""
-    return f"{value:.3f}".replace("-", "−").replace("0.", ".", 1)
 
 
 def _signed(value: float | None) -> str:

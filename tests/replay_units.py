@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from appliance.evidence import Evidence, Trial
+from appliance.detectors.ensemble import KIND as ENSEMBLE
+from appliance.detectors.ensemble import NAME, mean_score, pooled_spread
+from appliance.evidence import Evidence, Trial, with_row
 from appliance.replay.unit import CandidateRow, Neighbourhood, Unit
+
+SILENT = frozenset({"diffstyle_global", "outliers"})
 
 
 def sample_unit(
@@ -18,10 +23,13 @@ def sample_unit(
     chosen: str = "a/pooled",
     failures: Mapping[str, str] | None = None,
     near: bool = False,
+    generators: Sequence[str] = ("perlin", "outliers"),
+    folds: int = 1,
 ) -> Unit:
-    """Candidates that did not fail are `names`; scores are drawn."""
+    """Candidates that did not fail are `names`; scores are drawn. `SILENT` generators do not vote."""
     rng = np.random.default_rng([seed, *task.encode()])
     count = len(names)
+    normals = [rng.random((count, 4)) for _ in range(folds)]  # the same for all generators
     return Unit(
         task=task,
         group=None,
@@ -34,8 +42,8 @@ def sample_unit(
         threshold={"value": 0.25, "method": "held_out", "certified": True, "requested_rate": 0.05},
         evidence=Evidence(
             candidates=list(names),
-            trials=[_trial(generator, count, rng) for generator in ("perlin", "outliers")],
-            silent=frozenset({"outliers"}),
+            trials=[_trial(name, fold, normals[fold], rng) for fold in range(folds) for name in generators],
+            silent=SILENT & frozenset(generators),
         ),
         good=rng.random((count, 5)),
         anomalous={"scratch": rng.random((count, 3)), "a/b\\n": rng.random((count, 4))},
@@ -63,17 +71,44 @@ def _row(name: str, rank: int, rng: np.random.Generator) -> CandidateRow:
     )
 
 
-def _trial(generator: str, count: int, rng: np.random.Generator) -> Trial:
+def with_ensemble(unit: Unit, rows: Sequence[int]) -> Unit:
+    """The unit that joined the candidates of these rows, in spreads of the good photos, and chose them."""
+    normals = {trial.fold: trial.normal_scores for trial in unit.evidence.trials}.values()
+    spreads = np.array([pooled_spread([scores[row] for scores in normals]) for row in rows])
+
+    def mean(scores: np.ndarray) -> np.ndarray:
+        return mean_score(scores[list(rows)], spreads)
+
+    cost = sum(unit.candidates[row].cost_mflop for row in rows)
+    row = dataclasses.replace(unit.candidates[0], name=NAME, kind=ENSEMBLE, cost_mflop=cost, rank=1)
+    evidence = dataclasses.replace(
+        unit.evidence,
+        candidates=[*unit.names, NAME],
+        trials=[trial.joined(mean) for trial in unit.evidence.trials],
+        ensembles=frozenset({NAME}),
+    )
+    return dataclasses.replace(
+        unit,
+        candidates=(*unit.candidates, row),
+        chosen=NAME,
+        evidence=evidence,
+        good=with_row(unit.good, mean),
+        anomalous={name: with_row(scores, mean) for name, scores in unit.anomalous.items()},
+    )
+
+
+def _trial(generator: str, fold: int, normals: np.ndarray, rng: np.random.Generator) -> Trial:
+    count = len(normals)
     return Trial(
         generator=generator,
-        fold=0,
+        fold=fold,
         anomaly_scores=rng.random((count, 6)),
         anomaly_parents=rng.integers(0, 4, (6, 2)),
         anomaly_strengths=rng.random(6),
         anomaly_sizes_px=rng.random(6),
         round_trip_scores=rng.random((count, 4)),
         round_trip_parents=np.arange(4)[:, None],
-        normal_scores=rng.random((count, 4)),
+        normal_scores=normals,
         normal_parents=np.arange(4)[:, None],
     )
 

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from appliance import __version__
 from appliance.decision import Outcome
 from appliance.detectors.ensemble import KIND as ENSEMBLE
-from appliance.errors import GoodpartsError
 from appliance.plan import Engines, decision_options
 from appliance.replay.choice_tables import ChoiceTable, CurveUnit, MenuUnit, choice_tables, curves
+from appliance.replay.comparable import common_candidates, only, splits_of
 from appliance.replay.coverage import Design, coverage
 from appliance.replay.desk import Brief
 from appliance.replay.false_rejects import ThresholdUnit, judged_threshold, summaries
@@ -41,12 +41,11 @@ from appliance.replay.rules import (
     picks_of,
     sweeps_of,
 )
-from appliance.replay.truth import VARIANTS, Variant, halves_of, split_aurocs, true_aurocs
+from appliance.replay.truth import VARIANTS, Variant, true_aurocs
 from appliance.replay.unit import Unit, load_unit
 from appliance.result import engine_rows
 
 SCHEMA_VERSION = 1
-GOOD = "good"  # the set of good test photos of a task of defects
 DIGITS = 6
 
 Floats = npt.NDArray[np.float64]
@@ -60,11 +59,11 @@ def result_of(
 
     GoodpartsError if a unit is damaged, or a candidate was chosen in one and failed in another.
     """
-    common, left_out = _common(folders)
+    common, left_out = common_candidates(folders)
     sums = _Sums(brief, common)
     for done, folder in enumerate(folders):
         tell(f"judging: {done} of {len(folders)}")
-        sums.add(_only(load_unit(folder), common), folder)
+        sums.add(only(load_unit(folder), common), folder)
     tell("judging all together")
     return {
         "schema_version": SCHEMA_VERSION,
@@ -119,15 +118,13 @@ class _Sums:
 
     def _add_regret(self, unit: Unit, picks: Mapping[str, str]) -> None:
         assert self.regrets is not None, "begun with the first unit"
-        good = self._good_set(unit)
-        sizes = {name: scores.shape[1] for name, scores in unit.anomalous.items()}
-        halves = halves_of({good: unit.good.shape[1], **sizes}, good=good, key=self._key(unit))
+        one_vs_rest = self.brief.dataset.one_vs_rest
         judged = JudgedUnit(
             task=unit.task,
             seed=unit.seed,
             outcome=cast(Outcome, unit.outcome),
             picks=picks,
-            splits=split_aurocs(unit.good, unit.anomalous, halves),
+            splits=splits_of(unit.task, unit.good, unit.anomalous, one_vs_rest=one_vs_rest),
         )
         self.regrets.add(judged)
 
@@ -165,58 +162,6 @@ class _Sums:
     def _tables(self, menu: str, units: Sequence[MenuUnit]) -> dict[str, dict[Variant, ChoiceTable]]:
         ensembles = [row["name"] for row in self.rows if row["kind"] == ENSEMBLE]
         return choice_tables(self.menus[menu], units, ensembles=ensembles)
-
-    def _good_set(self, unit: Unit) -> str:
-        """Of classes the good photos of one task are anomalous ones of all others: one set of one name."""
-        return unit.task if self.brief.dataset.one_vs_rest else GOOD
-
-    def _key(self, unit: Unit) -> str:
-        """Where the names of sets mean the same photos."""
-        return "classes" if self.brief.dataset.one_vs_rest else unit.task
-
-
-def _common(folders: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
-    """(the candidates that no unit left out, in the first one's order; why others are missing)."""
-    names: list[str] | None = None
-    failures: dict[str, list[str]] = {}
-    chosen: set[str] = set()
-    for folder in folders:
-        unit = load_unit(folder)
-        chosen.add(unit.chosen)
-        for name, why in unit.failures.items():
-            failures.setdefault(name, []).append(f"{unit.task}, seed {unit.seed}: {why}")
-        names = unit.names if names is None else [name for name in names if name in set(unit.names)]
-    left_out = {name: _failed(reasons, len(folders)) for name, reasons in failures.items()}
-    remedy = "Repair it, or name it in detectors.exclude, and run the replay again."
-    for name in sorted(chosen & left_out.keys()):
-        raise GoodpartsError(
-            f"candidate {name} was chosen for one task and failed for another, so tasks cannot be compared: "
-            f"{left_out[name]}. {remedy}"
-        )
-    if not names:
-        raise GoodpartsError(f"no candidate is left that worked for all tasks: {left_out}. {remedy}")
-    return names, left_out
-
-
-def _failed(reasons: Sequence[str], units: int) -> str:
-    return f"failed in {len(reasons)} of {units}, first in {reasons[0]}"
-
-
-def _only(unit: Unit, common: Sequence[str]) -> Unit:
-    """The unit of these candidates alone, in their order."""
-    rows = [unit.names.index(name) for name in common]
-    evidence = dataclasses.replace(
-        unit.evidence,
-        candidates=list(common),
-        trials=[trial.taking(rows) for trial in unit.evidence.trials],
-    )
-    return dataclasses.replace(
-        unit,
-        candidates=tuple(unit.candidates[row] for row in rows),
-        evidence=evidence,
-        good=unit.good[rows],
-        anomalous={name: scores[rows] for name, scores in unit.anomalous.items()},
-    )
 
 
 def _menu_unit(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import GoodpartsError
-from appliance.replay import study
+from appliance.replay import comparable
 from appliance.replay.unit import FILE, drop_draft, load_unit, save_unit, unit_folder
 from tests.replay_units import sample_unit
 
@@ -113,12 +113,12 @@ def test_candidates_that_failed_once_are_left_out_of_all(tmp_path: Path) -> None
     """With how often and why; the others keep the order of the first unit."""
     broken = {"names": ["gabor/pooled", "a/pooled"], "failures": {"b/patches": "could not score: no licence"}}
     folders = _saved(tmp_path, one={}, two=broken, three=broken)
-    names, left_out = study._common(folders)
+    names, left_out = comparable.common_candidates(folders)
     assert names == ["a/pooled", "gabor/pooled"]
     assert left_out == {
         "b/patches": "failed in 2 of 3, first in two, seed 0: could not score: no licence",
     }
-    only = study._only(load_unit(folders[1]), names)
+    only = comparable.only(load_unit(folders[1]), names)
     whole = load_unit(folders[1])
     np.testing.assert_array_equal(only.good, whole.good[[1, 0]])
     np.testing.assert_array_equal(only.anomalous["scratch"], whole.anomalous["scratch"][[1, 0]])
@@ -131,4 +131,4 @@ def test_what_was_chosen_and_failed_elsewhere_is_an_error(tmp_path: Path) -> Non
     """Tasks could not be compared: the candidate, the task and the remedy."""
     broken = {"names": ["b/patches"], "chosen": "b/patches", "failures": {"a/pooled": "could not score"}}
     with pytest.raises(GoodpartsError, match=r"a/pooled was chosen .* first in two, seed 0: could not score"):
-        study._common(_saved(tmp_path, one={}, two=broken))
+        comparable.common_candidates(_saved(tmp_path, one={}, two=broken))

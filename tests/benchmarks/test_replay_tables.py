@@ -1,4 +1,4 @@
-"""A replay's Markdown has the result's figures, and blocks of a document are replaced alone."""
+"""A replay's Markdown has the result's figures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from appliance.errors import UsageError
-from benchmarks.replay_tables import STRATEGIES, blocks, with_blocks
+from benchmarks.replay_tables import STRATEGIES, blocks
 from tests.replay_result import make_result
-
-DOCUMENT = (
-    "# Title\n<!-- replay: drawn regret -->\nold\n<!-- end -->\n"
-    "\n<!-- replay: other -->\nkept\n<!-- end -->\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +61,3 @@ def test_what_the_paper_lacks_is_said(paper: dict[str, Any]) -> None:
     """No threshold and no interval, in words rather than an empty table."""
     found = blocks("drawn", paper)
     assert "no threshold" in found["drawn thresholds"] and "no intervals" in found["drawn coverage"]
-
-
-def test_only_the_named_block_changes() -> None:
-    text = with_blocks(DOCUMENT, {"drawn regret": "new"})
-    assert text == DOCUMENT.replace("old", "new")
-    assert with_blocks(text, {"drawn regret": "new"}) == text
-
-
-def test_a_block_without_an_end_is_refused() -> None:
-    """It would swallow what follows."""
-    with pytest.raises(UsageError, match="does not end"):
-        with_blocks("<!-- replay: drawn regret -->\ntext", {"drawn regret": "new"})
