@@ -80,7 +80,8 @@ def regret(result: Result) -> str:
 
 
 def tasks(result: Result) -> str:
-    """One-vs-rest AUROC of what each seed chose, beside the task's best; outcomes counted."""
+    """One-vs-rest AUROC of what each seed chose, beside the task's best single one; outcomes counted."""
+    singles = result["regret"]["all"]["singles"]
     head = ["task", "chosen", "AUROC", "best candidate", "AUROC", "worst", "outcomes"]
     rows = []
     for task in result["dataset"]["tasks"]:
@@ -89,7 +90,7 @@ def tasks(result: Result) -> str:
         mean = {name: sum(one[name] for one in true) / len(true) for name in true[0]}
         picked = [unit["chosen"] for unit in units]
         reached = [one[name] for one, name in zip(true, picked, strict=True)]
-        best = max(mean, key=lambda name: mean[name])
+        best = max(singles, key=lambda name: mean[name])
         rows.append(
             [
                 task["name"],

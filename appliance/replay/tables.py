@@ -67,7 +67,8 @@ def _candidates(result: Result) -> Iterator[Row]:
 
 
 def _choices(result: Result) -> Iterator[Row]:
-    """Each unit: what was chosen, what that was worth, what the threshold did."""
+    """Each unit: what was chosen, what that was worth, what the threshold did; an ensemble is no best."""
+    singles = next(iter(result["regret"].values()))["singles"]
     for unit in result["units"]:
         judged = unit["judged_threshold"] or {}
         rejects, detection = judged.get("false_rejects", {}), judged.get("detection", {})
@@ -76,7 +77,10 @@ def _choices(result: Result) -> Iterator[Row]:
             "outcome": unit["outcome"],
             "chosen": unit["chosen"],
             **{f"{variant}_of_chosen": true[unit["chosen"]] for variant, true in unit["true"].items()},
-            **{f"{variant}_of_best": max(true.values()) for variant, true in unit["true"].items()},
+            **{
+                f"{variant}_of_best": max(true[name] for name in singles)
+                for variant, true in unit["true"].items()
+            },
             "good": rejects.get("photos"),
             "false_rejects": rejects.get("rejected"),
             "promised_rate": rejects.get("promised_rate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -61,3 +62,15 @@ def test_what_the_paper_lacks_is_said(paper: dict[str, Any]) -> None:
     """No threshold and no interval, in words rather than an empty table."""
     found = blocks("drawn", paper)
     assert "no threshold" in found["drawn thresholds"] and "no intervals" in found["drawn coverage"]
+
+
+def test_an_ensemble_is_never_the_best(result: dict[str, Any]) -> None:
+    """Of a task the best single candidate stands beside the choice, though an ensemble be better."""
+    changed = copy.deepcopy(result)
+    task = changed["dataset"]["tasks"][0]["name"]
+    ensemble, *singles = [row["name"] for row in changed["candidates"]]
+    for unit in changed["units"]:
+        unit["true"]["one_vs_rest"] |= {**dict.fromkeys(singles, 0.8), ensemble: 0.9}
+    changed["regret"]["all"]["singles"] = singles
+    row = next(row for row in cells(blocks("drawn", changed)["drawn tasks"]) if row[0] == task)
+    assert row[3:5] == [singles[0], ".800"]
