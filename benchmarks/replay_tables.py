@@ -95,7 +95,7 @@ def regret(result: Result) -> str:
                     _auroc(mean["regret_in_sample"]["value"]),
                 ]
             )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def tasks(result: Result) -> str:
@@ -120,7 +120,7 @@ def tasks(result: Result) -> str:
                 _counted([unit["outcome"] for unit in units]),
             ]
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _over_seeds(aurocs: Sequence[float]) -> str:
@@ -139,7 +139,7 @@ def words(result: Result) -> str:
         ]
         for outcome, one in result["regret"]["all"]["variants"]["one_vs_rest"]["by_outcome"].items()
     ]
-    return _table(["outcome", "choices", "regret", "90 % interval"], rows)
+    return table(["outcome", "choices", "regret", "90 % interval"], rows)
 
 
 def ranks(result: Result) -> str:
@@ -157,7 +157,7 @@ def ranks(result: Result) -> str:
             ]
         )
     head = ["source", "rank correlation, mean of tasks", "of means over tasks", "best among its first three"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def choices(result: Result) -> str:
@@ -185,7 +185,7 @@ def thresholds(result: Result) -> str:
         ]
         for row in result["thresholds"]
     ]
-    return _table(["seed", "threshold", "tasks", "false rejects", "rate", "asked", "p", "found"], rows)
+    return table(["seed", "threshold", "tasks", "false rejects", "rate", "asked", "p", "found"], rows)
 
 
 def coverage(result: Result) -> str:
@@ -201,7 +201,7 @@ def coverage(result: Result) -> str:
         ]
         for row in result["coverage"]["figures"]
     ]
-    return _table(["parts", "true AUROC", "intervals that hold it", "between", "mean width"], rows)
+    return table(["parts", "true AUROC", "intervals that hold it", "between", "mean width"], rows)
 
 
 def _choice_table(variants: Mapping[str, Any]) -> str:
@@ -215,7 +215,7 @@ def _choice_table(variants: Mapping[str, Any]) -> str:
         ]
         for name in names
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _hits(row: Mapping[str, float]) -> str:
@@ -231,7 +231,7 @@ def _distinct(variants: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
