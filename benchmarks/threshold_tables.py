@@ -45,7 +45,7 @@ def certified_photos(found: Sequence[Judged]) -> str:
 def estimated(found: Sequence[Judged]) -> str:
     """One row a candidate, all rates asked beside each other; then what exchangeable scores would give."""
     rates = sorted({one.split.asked for one in found})
-    head = ["photos of", "candidate", "stations"]
+    head = ["photos of", "candidate", "pools", "stations"]
     for rate in rates:
         head += [f"asked {percent(rate, 0)}: rejected", "90 % interval", "p < .05"]
     rows = []
@@ -54,9 +54,10 @@ def estimated(found: Sequence[Judged]) -> str:
         for candidate in dict.fromkeys(one.candidate for one in block):
             own = [one for one in block if one.candidate == candidate]
             cells = [cell for rate in rates for cell in _estimated_cells(_asked(own, rate))]
-            rows.append([f"{group}, {photos}", candidate, f"{len(own) // len(rates)}", *cells])
+            pools = len({one.pool for one in own})
+            rows.append([f"{group}, {photos}", candidate, f"{pools}", f"{len(own) // len(rates)}", *cells])
         cells = [cell for rate in rates for cell in _exchangeable_cells(_asked(block, rate))]
-        rows.append([f"{group}, {photos}", IF_EXCHANGEABLE, "", *cells])
+        rows.append([f"{group}, {photos}", IF_EXCHANGEABLE, "", "", *cells])
     return table(head, rows)
 
 

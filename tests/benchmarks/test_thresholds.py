@@ -117,9 +117,9 @@ def test_an_estimate_stands_beside_what_exchangeable_parts_would_give() -> None:
     """Rate, interval and share of small p at each rate asked; 1 / 21 from 20 scores."""
     found = [judged(pool, n, asked=asked) for asked in (0.05, 0.1) for pool, n in (("a", 4), ("b", 0))]
     rows = cells(estimated_table(found))
-    assert rows[2][:4] == ["plain, 20", "one", "2", "10.0 %"]
-    assert [rows[2][5], rows[2][8]] == ["50 %", "0 %"]  # 4 of 20 is rare at 5 %, not at 10 %
-    assert [rows[3][3], rows[3][6]] == ["4.8 %", "4.8 %"]
+    assert rows[2][:5] == ["plain, 20", "one", "2", "2", "10.0 %"]
+    assert [rows[2][6], rows[2][9]] == ["50 %", "0 %"]  # 4 of 20 is rare at 5 %, not at 10 %
+    assert [rows[3][4], rows[3][7]] == ["4.8 %", "4.8 %"]
     assert all(len(row) == len(rows[0]) for row in rows)
 
 
