@@ -66,6 +66,7 @@ bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.scoring
 	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.unet_quality
+	$(BOX) -m benchmarks.thresholds
 	$(EXPORT) -m benchmarks.export_speed
 	$(EXPORT) -m benchmarks.diffstyle_speed
 	$(EXPORT) -m benchmarks.full_unet

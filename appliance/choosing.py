@@ -23,7 +23,7 @@ from appliance.errors import DetectorError
 from appliance.folds import split
 from appliance.pictures import Pictures
 from appliance.plan import Plan, decision_options, parts_of
-from appliance.threshold import Threshold
+from appliance.threshold import Threshold, ThresholdOptions
 from appliance.trials import Jury, TrialRecord, Workshop, run_trials
 
 # What decoding a 2-megapixel photo costs (18 ms on a core that runs encoders at 80 GFLOP/s): a detector that
@@ -114,7 +114,22 @@ def _threshold(
     if plan.held_out:
         pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
         return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
+    seed, minimum = plan.station.seed, plan.station.intake.minimum
+    return estimated_threshold(chosen, fitted, support, plan.parts, options, pool, minimum=minimum, seed=seed)
+
+
+def estimated_threshold(
+    chosen: Detector,
+    fitted: FittedDetector,
+    support: Pictures,
+    parts: npt.NDArray[np.int64],
+    options: ThresholdOptions,
+    pool: ThreadPoolExecutor,
+    *,
+    minimum: int,
+    seed: int,
+) -> tuple[Threshold, npt.NDArray[np.float64]]:
+    """What `cross_fitted` finds for `fitted`, which is delivered: an ensemble's scores are in its units."""
     if isinstance(chosen, Ensemble) and isinstance(fitted, FittedEnsemble):
         chosen = chosen.in_units_of(fitted)
-    seed, minimum = plan.station.seed, plan.station.intake.minimum
-    return cross_fitted(chosen, support, plan.parts, options, pool, minimum=minimum, seed=seed)
+    return cross_fitted(chosen, support, parts, options, pool, minimum=minimum, seed=seed)
