@@ -48,7 +48,7 @@ class Study:
 
 STUDIES = {
     "inspection": Study(folder="inspection", layout="mvtec", protocol="appliance", seeds=5),
-    "natural": Study(folder="natural", layout="classes", protocol="appliance", seeds=3),
+    "natural": Study(folder="natural", layout="classes", protocol="appliance", seeds=2),
     "inspection-paper": Study(folder="inspection", layout="mvtec", protocol="paper", seeds=3),
     "natural-paper": Study(folder="natural", layout="classes", protocol="paper", seeds=3),
 }
