@@ -74,7 +74,8 @@ def on_disagreement(case: Case, agreement: Agreement, used: str, *, fallback: st
         f"is better (agreement {agreement.w:.2f} of 1, by chance as high in {agreement.p_value:.0%} of "
         f"cases): the best on average, {case.figures(case.leader)}; {_stand_in(used, fallback)}.",
         next_steps=(
-            f"{_LOOK} and switch off, under `generators`, the kinds that resemble no fault of this part.",
+            f"{_LOOK} and switch off, under `generators`, the kinds that resemble no fault of this part; "
+            "foreign pictures need not.",
             "Keep every defective part that turns up: some twenty photos of them, scored with `goodparts "
             "score --all`, settle what synthetic anomalies cannot.",
             "Set `decision.fallback` to the detector that you would trust on a similar part.",
@@ -89,9 +90,9 @@ def on_choice(
     if len(singles) == 1:
         comparison = "the only candidate"
     else:
-        comparison = f"and no other candidate is more than {case.margin:g} better: that is sure"
+        comparison = f"and at {case.confidence:.0%} confidence no other is more than {case.margin:g} better"
         if taken is not case.leader and taken in singles:
-            comparison += f" at {case.confidence:.0%}, and of the candidates of which it is, none is cheaper"
+            comparison += "; of the candidates of which that holds none is cheaper"
     return Advice(
         reason=f"{case.start} {case.figures(taken)}, {comparison}.",
         next_steps=(*_blind(unseen), _REAL_FAULTS, *_one_kind(case.leader)),
