@@ -56,8 +56,8 @@ def on_chance(case: Case, alike: Sequence[str], used: str, *, fallback: str | No
         "part steadier, or set `region` so that the part fills the picture.",
         "Install a further encoder: those at hand may not see what matters on this part.",
     ]
-    if leader.auroc > 0.5:
-        share = (leader.auroc - 0.5) / max(leader.auroc - leader.auroc_low, leader.auroc - 0.5)
+    if leader.auroc_low < 0.5 < leader.auroc:
+        share = (leader.auroc - 0.5) / (leader.auroc - leader.auroc_low)
         steps.insert(0, _more_parts(case.parts, share, to="be sure of more than chance"))
     return Advice(
         reason="On synthetic anomalies no candidate is surely better than tossing a coin"

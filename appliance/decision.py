@@ -12,7 +12,7 @@ The *leader* is the first of `standings` that is no ensemble. Then, in this orde
   the leader's; else, of the leader and those that are not certainly worse and within `margin` of it, the
   cheapest.
 
-An abstaining decision uses the fallback of the settings, without one what a tie would have used.
+An abstaining decision uses the fallback of the settings, without one the ensemble, or else the leader.
 
 **Near the best with certainty** at confidence c: in at least c of the paired bootstrap replicates no single
 candidate has an AUROC more than `margin` above its own. So `chosen` promises that nothing much better was
@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,7 @@ class DecisionOptions:
 
     margin: float = 0.02  # AUROC that is not worth a dearer detector; another split moves as much
     confidence: float = 0.9
-    fallback: str | None = None  # candidate to use when abstaining; None: as in a tie
+    fallback: str | None = None  # to use when abstaining; None: the ensemble, or else the leader
     resamples: int = 1000  # the ends of a 90 % interval then move by about .07 of its standard error
 
 
@@ -75,7 +75,7 @@ class Decision:
     chosen: str  # always a candidate's name
     reason: str  # one sentence
     next_steps: tuple[str, ...]
-    candidates: tuple[CandidateResult, ...]  # by rank, the leader first
+    candidates: tuple[CandidateResult, ...]  # by rank, an ensemble among them
     agreement: Agreement | None  # None: fewer than 3 candidates, or than 2 kinds that have something to say
     tied: tuple[str, ...] = ()  # who shares the first place, by rank, when the outcome is `tied`
 
@@ -102,23 +102,25 @@ def decide(
     replicates = bootstrap(voting, resamples=options.resamples, rng=rng)
     candidates = standings(evidence, costs, replicates, confidence=sure, margin=margin)
     field = _field_of(candidates, evidence, margin)
-    kinds = _kinds_of(voting, replicates, field.leader.name, sure)
+    unseen = partial(_unseen, voting, replicates, sure)
+    seen = _seen(voting, replicates, sure, field.leader.name)
     case = advice.Case(field.leader, parts=source_parts(voting).size, margin=margin, confidence=sure)
     conclude = partial(_concluded, candidates, agreement)
 
     stand_in = options.fallback or (field.ensemble or field.leader).name
-    if _is_chance(kinds, telling):
-        words = advice.on_chance(case, kinds.seen, stand_in, fallback=options.fallback)
+    if _is_chance(seen, unseen(field.leader.name), telling, candidates=len(field.singles)):
+        words = advice.on_chance(case, seen, stand_in, fallback=options.fallback)
         return conclude("abstained", stand_in, words)
     if near := _near_best(field, sure):
         taken = _cheapest(near, costs)
-        return conclude("chosen", taken.name, advice.on_choice(case, taken, field.singles, kinds.unseen))
+        words = advice.on_choice(case, taken, field.singles, unseen(taken.name))
+        return conclude("chosen", taken.name, words)
     if agreement is not None and _disagree(agreement, options):
         words = advice.on_disagreement(case, agreement, stand_in, fallback=options.fallback)
         return conclude("abstained", stand_in, words)
     close = _close(field, options)
     taken = field.ensemble or _cheapest([field.leader, *close], costs)
-    words = advice.on_tie(case, close, taken, kinds.unseen, is_ensemble=field.ensemble is not None)
+    words = advice.on_tie(case, close, taken, unseen(taken.name), is_ensemble=field.ensemble is not None)
     return conclude("tied", taken.name, words, tied=tuple(c.name for c in [field.leader, *close]))
 
 
@@ -157,21 +159,23 @@ def _close(field: _Field, options: DecisionOptions) -> list[CandidateResult]:
     ]
 
 
-class _Kinds(NamedTuple):
-    """Kinds of anomaly."""
+def _seen(voting: Evidence, replicates: Replicates, confidence: float, candidate: str) -> list[str]:
+    """Kinds of anomaly on which the candidate surely beats chance, all kinds taken together."""
+    tail = (1 - confidence) / 2 / len(voting.generators)
+    low = _low_ends(voting, replicates, candidate, tail)
+    return [name for name, end in low.items() if end > 0.5]
 
-    seen: list[str]  # on which the leader surely beats chance, all kinds taken together
-    unseen: list[str]  # on which, each by itself, it may be no better
+
+def _unseen(voting: Evidence, replicates: Replicates, confidence: float, candidate: str) -> list[str]:
+    """Kinds on which, each by itself, it may be no better than chance."""
+    low = _low_ends(voting, replicates, candidate, (1 - confidence) / 2)
+    return [name for name, end in low.items() if end <= 0.5]
 
 
-def _kinds_of(voting: Evidence, replicates: Replicates, leader: str, confidence: float) -> _Kinds:
-    names, tail = voting.generators, (1 - confidence) / 2
-    of_leader = replicates.by_generator[:, :, voting.candidates.index(leader)]
-    lowest, low = np.quantile(of_leader, [tail / len(names), tail], axis=1)
-    return _Kinds(
-        seen=[name for name, end in zip(names, lowest, strict=True) if end > 0.5],
-        unseen=[name for name, end in zip(names, low, strict=True) if end <= 0.5],
-    )
+def _low_ends(voting: Evidence, replicates: Replicates, candidate: str, tail: float) -> dict[str, float]:
+    of_candidate = replicates.by_generator[:, :, voting.candidates.index(candidate)]  # [G, B]
+    ends = np.quantile(of_candidate, tail, axis=1).tolist()
+    return dict(zip(voting.generators, ends, strict=True))
 
 
 def _telling(voting: Evidence, margin: float) -> dict[str, Floats]:
@@ -185,8 +189,11 @@ def _telling(voting: Evidence, margin: float) -> dict[str, Floats]:
     return found
 
 
-def _is_chance(kinds: _Kinds, telling: Mapping[str, Floats]) -> bool:
-    return not kinds.seen or (bool(kinds.unseen) and telling.keys().isdisjoint(kinds.seen))
+def _is_chance(
+    seen: Sequence[str], unseen: Sequence[str], telling: Mapping[str, Floats], *, candidates: int
+) -> bool:
+    """Of a single candidate it is not asked whether a kind tells it from others."""
+    return not seen or (candidates > 1 and bool(unseen) and telling.keys().isdisjoint(seen))
 
 
 def _cheapest(candidates: Sequence[CandidateResult], costs: Mapping[str, float]) -> CandidateResult:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance import seeds
-from appliance.detectors.ensemble import KIND as ENSEMBLE
+from appliance.detectors.ensemble import Ensemble
 from appliance.detectors.protocol import Detector, FittedDetector
 from appliance.errors import DiskError, ImagesError
 from appliance.evidence import Evidence, Trial
@@ -87,7 +87,9 @@ class TrialRecord:
             candidates=[self.candidates[row] for row in keep],
             trials=[trial.taking(keep) for trial in self.trials],
             silent=self.silent,
-            ensembles=frozenset(detector.name for detector in self.detectors if detector.kind == ENSEMBLE),
+            ensembles=frozenset(
+                detector.name for detector in self.detectors if isinstance(detector, Ensemble)
+            ),
         )
 
     def counts(self, generator: str) -> tuple[int, int]:

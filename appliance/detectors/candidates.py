@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
+from appliance.detectors.ensemble import KIND as ENSEMBLE_KIND
 from appliance.detectors.ensemble import NAME as ENSEMBLE
 from appliance.detectors.gabor import GaborPatches, GaborStatistics
 from appliance.detectors.patches import EncoderPatches, PatchDetector
@@ -93,7 +94,13 @@ def wanted_strides(strides: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_unique(detectors: Sequence[Detector]) -> None:
-    """DetectorError if two candidates have one name, or one that of the ensemble, which is made of them."""
+    """DetectorError if two candidates have one name, or one passes for the ensemble made of them."""
+    posing = [detector.name for detector in detectors if detector.kind == ENSEMBLE_KIND]
+    if posing:
+        raise DetectorError(
+            f"candidates {posing} are of the kind {ENSEMBLE_KIND!r}, which is Goodparts' own. Remove the "
+            "package that brings them, or have it call them otherwise."
+        )
     names = [ENSEMBLE, *(detector.name for detector in detectors)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

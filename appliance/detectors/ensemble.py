@@ -110,15 +110,22 @@ class FittedDrawingEnsemble(FittedEnsemble):
     """One with a member that says where it sees something."""
 
     def heatmap(self, photos: Pictures) -> Maps:
-        """[N, h, w] the mean of the maps there are, each in its own spreads, on the grid of the finest."""
-        drawn = [
-            member.heatmap(photos) / spread
-            for member, spread in zip(self.fitted, self.spreads, strict=True)
-            if isinstance(member, DrawsHeatmaps)
-        ]
+        """[N, h, w] the mean of the maps there are, each in its own spreads, on the grid of the finest.
+
+        On the scale of the score: where members without a map score higher or lower than those with one, by
+        as much.
+        """
+        members = list(zip(self.fitted, self.spreads, strict=True))
+        drawing = [(member, spread) for member, spread in members if isinstance(member, DrawsHeatmaps)]
+        drawn = [member.heatmap(photos) / spread for member, spread in drawing]
         height, width = max((maps.shape[1:] for maps in drawn), key=lambda grid: grid[0] * grid[1])
         mean: Maps = np.mean([_resized(maps, height, width) for maps in drawn], axis=0, dtype=np.float32)
-        return mean
+        if len(drawing) < len(members):
+            theirs = mean_score(
+                np.stack([member.score(photos) for member, _ in drawing]), np.array([s for _, s in drawing])
+            )
+            mean *= np.maximum(self.score(photos) / np.maximum(theirs, 1e-12), 0)[:, None, None]
+        return mean.astype(np.float32)
 
 
 def assembled(
@@ -140,7 +147,10 @@ def good_spread(detector: Detector, photos: Pictures, *, seed: int) -> float:
     order = seeds.stream(seed, "halves of a bank").permutation(len(photos))
     first, second = (photos.take(np.sort(half)) for half in np.array_split(order, 2))
     pairs = ((first, second), (second, first))
-    return pooled_spread([detector.fit(bank, seed=seed).score(others) for bank, others in pairs])
+    scores = [detector.fit(bank, seed=seed).score(others) for bank, others in pairs]
+    if not np.isfinite(np.concatenate(scores)).all():
+        raise DetectorError(f"{detector.name} gives scores that are no numbers from half a bank.")
+    return pooled_spread(scores)
 
 
 def pooled_spread(groups: Sequence[Scores]) -> float:

@@ -169,6 +169,10 @@ def certainty(result: Result) -> str:
         return f"{near}."
     if result["decision"] == "tied":
         return f"{near}, which is not enough to be sure.{_equals(result, chosen)}"
+    if (number(chosen.get("p_near_best")) or 0.0) >= result["software"]["settings"]["decision"]["confidence"]:
+        return (
+            "That no other was much better says little here."  # of candidates that are no better than chance
+        )
     return f"{near}, which is not enough to rely on."
 
 

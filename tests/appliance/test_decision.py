@@ -246,6 +246,26 @@ def test_one_candidate_is_chosen_if_it_beats_chance():
     assert (bad.outcome, bad.chosen) == ("abstained", "c0")
 
 
+def test_a_single_candidate_is_not_asked_whom_it_is_told_from():
+    """Good on most kinds and unsure on one: it is chosen, and the blind spot is named."""
+    orders = [[0.99], [0.99], [0.52]]
+    decision = decided(simulated(orders, rng=np.random.default_rng(0), parts=60))
+    assert (decision.outcome, decision.chosen) == ("chosen", "c0")
+    assert "generator 2" in decision.next_steps[0]
+
+
+def test_blind_spots_are_those_of_what_is_taken():
+    """A cheaper candidate that is chosen within a wide margin is warned of by its own figures."""
+    orders = [[0.97, 0.97], [0.97, 0.97], [0.62, 0.5]]
+    evidence = simulated(orders, rng=np.random.default_rng(0), parts=200)
+    steps = {
+        name: decided(evidence, costs={"c0": 2.0, "c1": 2.0, name: 1.0}, margin=0.2) for name in ("c0", "c1")
+    }
+    assert {name: decision.chosen for name, decision in steps.items()} == {"c0": "c0", "c1": "c1"}
+    assert "generator 2" in steps["c1"].next_steps[0]
+    assert "generator 2" not in steps["c0"].next_steps[0]
+
+
 def test_perfect_separation_has_an_interval():
     """Candidates that separate everything have an AUROC of 1 with a lower end below it."""
     decision = decided(simulated([1 - 1e-12, 1 - 1e-12], rng=np.random.default_rng(0)))

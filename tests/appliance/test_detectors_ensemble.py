@@ -154,3 +154,28 @@ def test_no_other_candidate_has_its_name() -> None:
     """A package that brings a candidate called `ensemble` is named."""
     with pytest.raises(DetectorError, match=r"\['ensemble'\] exist twice"):
         check_unique([FakeDetector("ensemble")])
+
+
+def test_no_other_candidate_passes_for_one() -> None:
+    """A package's candidate of the kind `ensemble` would never count as the best, and is refused by name."""
+    posing = FakeDetector("mine/all")
+    posing.kind = "ensemble"
+    with pytest.raises(DetectorError, match=r"\['mine/all'\] are of the kind 'ensemble'"):
+        check_unique([posing])
+
+
+def test_half_a_bank_that_gives_no_numbers_is_told() -> None:
+    """A member that cannot be measured makes no ensemble."""
+    detector = FakeDetector("odd", score=lambda pictures: np.full(len(pictures), np.nan))
+    with pytest.raises(DetectorError, match="odd gives scores that are no numbers from half a bank"):
+        good_spread(detector, pictures_of(photos_of(6)), seed=0)
+
+
+def test_a_map_is_on_the_scores_scale() -> None:
+    """With a member that says nowhere the map is stretched by what the score has beside the others'."""
+    good, one = drawn_pictures(range(8)), drawn_pictures([200], scratched=True)
+    both = Ensemble(members(("fake/pooled", "raw/patches"))).fit(good, seed=0)
+    alone = Ensemble(members(("raw/patches",)), spreads=both.spreads[1:]).fit(good, seed=0)
+    assert isinstance(both, DrawsHeatmaps) and isinstance(alone, DrawsHeatmaps)
+    ratio = both.score(one) / alone.score(one)
+    np.testing.assert_allclose(both.heatmap(one), alone.heatmap(one) * ratio, rtol=1e-5)
