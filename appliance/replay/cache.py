@@ -6,6 +6,7 @@ file written beside its place and moved there, so that several processes may sha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -57,7 +58,8 @@ class Cache:
         try:
             path.parent.mkdir(exist_ok=True)
             write_arrays(draft, arrays, compressed=False, lasting=False)
-            draft.replace(path)
+            with contextlib.suppress(FileNotFoundError):  # another process took it for the least used
+                draft.replace(path)
         except OSError as error:
             raise _unusable(self._folder, error) from error
         finally:

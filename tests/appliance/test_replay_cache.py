@@ -121,6 +121,22 @@ def test_a_disk_that_takes_nothing_is_told(
     assert cache.find(_key(1)) is not None and cache.find(_key(2)) is None
 
 
+def test_a_draft_that_another_process_removes_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trim may come between writing and moving into place: nothing fails, the key is computed again."""
+    cache = Cache(tmp_path / "c", limit_bytes=10**9)
+    write = cache_module.write_arrays
+
+    def write_and_lose(path: Path, *arguments: object, **options: object) -> None:
+        write(path, *arguments, **options)  # type: ignore[arg-type]
+        path.unlink()
+
+    monkeypatch.setattr(cache_module, "write_arrays", write_and_lose)
+    cache.keep(_key(1), _arrays())
+    assert cache.find(_key(1)) is None
+
+
 def test_several_processes_share_a_cache(tmp_path: Path) -> None:
     """All keep the same keys and trim at the same time: nobody fails, what is found is whole."""
     context = multiprocessing.get_context("spawn")
