@@ -86,7 +86,7 @@ def on_disagreement(case: Case, agreement: Agreement, used: str, *, fallback: st
 def on_choice(
     case: Case, taken: CandidateResult, singles: Sequence[CandidateResult], unseen: Sequence[str]
 ) -> Advice:
-    """Nothing is more than the margin better. unseen: kinds on which the leader may not beat chance."""
+    """Nothing is more than the margin better. unseen: kinds on which `taken` may not beat chance."""
     if len(singles) == 1:
         comparison = "the only candidate"
     else:

@@ -143,7 +143,11 @@ def make_plan(
             intake_options(station),
             progress=lambda what, done, of: progress.step(f"{what}: {done} of {of}"),
         )
-    return plan_of(intake, images, station, engines, candidates)
+    plan = plan_of(intake, images, station, engines, candidates)
+    for generator in (workload.generator for workload in plan.workloads):
+        if isinstance(generator, Foreign):
+            _ = generator.pictures.sha256  # reads them all, once: what cannot be read shows before any work
+    return plan
 
 
 def plan_of(

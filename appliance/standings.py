@@ -49,10 +49,7 @@ class CandidateResult:
 
 def by_auroc(evidence: Evidence, costs: Mapping[str, float]) -> list[int]:
     """The candidates' rows, the best first."""
-    names = evidence.candidates
-    # Rounded, so that equal candidates stay equal whatever the order of a sum did to the last bit.
-    auroc = round_trip_aurocs(evidence.voting).mean(axis=0).round(12)
-    return sorted(range(len(names)), key=lambda c: (-auroc[c], costs[names[c]], names[c]))
+    return _order(round_trip_aurocs(evidence.voting), evidence.candidates, costs)
 
 
 def standings(
@@ -73,7 +70,7 @@ def standings(
     auroc, mean_rank = votes.mean(axis=0).round(12), rankings(votes).mean(axis=0).round(12)
     low, high = _intervals(replicates.auroc, auroc, confidence)
     singles = [c for c, name in enumerate(names) if name not in evidence.ensembles]
-    order = by_auroc(evidence, costs)
+    order = _order(votes, names, costs)
     leader = next(c for c in order if c in singles)
     p_best, p_near = _share_best(replicates.auroc), _share_near_best(replicates.auroc, singles, margin)
     ahead = _share_ahead(replicates.auroc, leader)
@@ -95,6 +92,13 @@ def standings(
         )
         for place, c in enumerate(order, start=1)
     )
+
+
+def _order(votes: Floats, names: Sequence[str], costs: Mapping[str, float]) -> list[int]:
+    """votes: [G, C] AUROC of each generator that votes."""
+    # Rounded, so that equal candidates stay equal whatever the order of a sum did to the last bit.
+    auroc = votes.mean(axis=0).round(12)
+    return sorted(range(len(names)), key=lambda c: (-auroc[c], costs[names[c]], names[c]))
 
 
 def _intervals(replicates: Floats, estimate: Floats, confidence: float) -> tuple[Floats, Floats]:

@@ -34,7 +34,6 @@ class Foreign:
         self.pictures: OtherPictures = (
             DrawnPictures() if pictures is None else PhotosOf(pictures, called="foreign pictures")
         )
-        _ = self.pictures.sha256  # reads them all: what cannot be read shows before any work
 
     def generate(
         self, photos: Sequence[Photo], count: int, *, rng: np.random.Generator
