@@ -9,27 +9,41 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from appliance.errors import ConfigurationError, UsageError
 from appliance.prompt_texts import SLUGS
+from appliance.service_settings import HttpSettings, RecalibrationSettings, RetentionSettings, ScoringSettings
 from appliance.setting_problems import cross_error, in_order, problem_at, problems_of, shown
 from appliance.setting_schema import described, documentation, inlined
+from appliance.setting_types import (
+    Confidence,
+    Model,
+    Positive,
+    PromptText,
+    Rate,
+    Region,
+    Rgb,
+    SettingsPath,
+    Share,
+    ShareRange,
+    Slug,
+    Text,
+    distinct_names,
+    none_is_empty,
+    repeats,
+)
 from appliance.yaml_source import KeyPath, Problem, Source, read, shortened
 
 
@@ -44,110 +58,21 @@ DEFAULT_STATION = "default"
 STATION_NAME = r"^[a-z0-9][a-z0-9._-]*$"
 
 
-def _absolute(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
-    return folder / path if folder is not None else path
-
-
-def _text_of_path(value: Any) -> Any:
-    if isinstance(value, str) and (not value.strip() or "\0" in value):
-        raise PydanticCustomError("path_type", "a path cannot be empty")
-    return value
-
-
-def _repeats(values: Sequence[Any]) -> list[int]:
-    """Where a value stands that stood before; None does not count."""
-    return [i for i, value in enumerate(values) if value is not None and value in values[:i]]
-
-
-def _distinct_names(values: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
-    for index in _repeats([value.name for value in values]):
-        kind = str(info.field_name).removesuffix("s")
-        said = f"{shortened(values[index].name)} is the name of an earlier {kind}: give each its own"
-        raise cross_error(said, at=(index, "name"), otherwise=())
-    return values
-
-
-def _no_other_braces(text: str) -> str:
-    if set("{}") & set(text.replace("{}", "")):
-        raise ValueError("other braces")
-    return text
-
-
-def _none_is_empty(value: Any) -> Any:
-    return () if value is None else value
-
-
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("falling")
-    return bounds
-
-
-# Strict everywhere: YAML's false is no text and its text no number. Only lists become tuples, texts paths.
-SettingsPath = Annotated[Path, Field(strict=False), BeforeValidator(_text_of_path), AfterValidator(_absolute)]
-Rgb = Annotated[tuple[float, float, float], Field(strict=False)]
-Rate = Annotated[float, Field(gt=0, le=0.5)]
-Confidence = Annotated[float, Field(ge=0.5, le=0.999)]
-Size = Annotated[int, Field(ge=8, le=100_000)]
-Offset = Annotated[int, Field(ge=0, le=100_000)]
-Region = Annotated[
-    tuple[Offset, Offset, Size, Size],
-    Field(
-        strict=False,
-        description="a list [x, y, width, height] of whole numbers in pixels, width and height from 8",
-    ),
-]
-Share = Annotated[float, Field(gt=0, le=1)]
-ShareRange = Annotated[
-    tuple[Share, Share],
-    Field(strict=False, description="a list [faint, plain] of two rising numbers above 0 and at most 1"),
-    AfterValidator(_rising),
-]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Slug = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]*$",
-        max_length=40,
-        description="small letters, digits, '_' and '-', the first a letter or digit, at most 40",
-    ),
-]
-PromptText = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        description="text of 1 to 200 letters, in which {} stands for part_name and no other braces are",
-    ),
-    AfterValidator(_no_other_braces),
-]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, value: Any) -> Any:
-        """`http:` with nothing but comments below it is an empty map, not a mistake."""
-        return {} if value is None else value
-
-
-class EnginesSettings(_Model):
+class EnginesSettings(Model):
     device: Literal["auto", "cuda", "cpu"] = "auto"
-    folders: Annotated[tuple[SettingsPath, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+    folders: Annotated[tuple[SettingsPath, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
     threads: int = Field(default=0, ge=0, le=256)
 
 
-class IntakeSettings(_Model):
+class IntakeSettings(Model):
     minimum: int = Field(default=20, ge=10, le=100_000)
     maximum: int = Field(default=400, ge=10, le=100_000)
     working_px: int = Field(default=512, ge=64, le=4096)
     bit_depth: int = Field(default=16, ge=8, le=16)
+    poll_s: float = Field(default=2.0, ge=0.1, le=3600)
+    settle_s: float = Field(default=0.5, ge=0, le=3600)
     follow_links: bool = False
-    ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+    ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -157,7 +82,7 @@ class IntakeSettings(_Model):
         return self
 
 
-class EncoderSettings(_Model):
+class EncoderSettings(Model):
     name: Text
     path: SettingsPath
     image_size: int = Field(default=224, ge=16, le=2048)
@@ -165,7 +90,7 @@ class EncoderSettings(_Model):
     std: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = (1.0, 1.0, 1.0)
 
 
-class PromptSettings(_Model):
+class PromptSettings(Model):
     name: Slug
     normal: PromptText
     abnormal: PromptText
@@ -181,23 +106,23 @@ class PromptSettings(_Model):
         return self
 
 
-class DetectorsSettings(_Model):
+class DetectorsSettings(Model):
     encoders: Annotated[
         tuple[EncoderSettings, ...],
         Field(strict=False),
-        BeforeValidator(_none_is_empty),
-        AfterValidator(_distinct_names),
+        BeforeValidator(none_is_empty),
+        AfterValidator(distinct_names),
     ] = ()
     prompts: Annotated[
         tuple[PromptSettings, ...],
         Field(strict=False),
-        BeforeValidator(_none_is_empty),
-        AfterValidator(_distinct_names),
+        BeforeValidator(none_is_empty),
+        AfterValidator(distinct_names),
     ] = ()
-    exclude: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_none_is_empty)] = ()
+    exclude: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
 
 
-class GeneratorSettings(_Model):
+class GeneratorSettings(Model):
     enabled: bool = True
     votes: bool = True
     count: int = Field(default=48, ge=8, le=10_000)
@@ -224,7 +149,7 @@ class ForeignSettings(GeneratorSettings):
     pictures: SettingsPath | None = None
 
 
-class GeneratorsSettings(_Model):
+class GeneratorsSettings(Model):
     diffstyle_global: GlobalDiffusionSettings = GlobalDiffusionSettings()
     diffstyle_local: LocalDiffusionSettings = LocalDiffusionSettings()
     cutpaste: GeneratorSettings = GeneratorSettings()
@@ -245,12 +170,12 @@ class GeneratorsSettings(_Model):
         return self
 
 
-class FoldsSettings(_Model):
+class FoldsSettings(Model):
     count: int = Field(default=4, ge=2, le=50, multiple_of=2)
     bank_share: float = Field(default=0.5, ge=0.2, le=0.8)
 
 
-class DecisionSettings(_Model):
+class DecisionSettings(Model):
     margin: float = Field(default=0.02, ge=0, le=0.5)
     confidence: Confidence = 0.9
     fallback: Text | None = None
@@ -258,16 +183,16 @@ class DecisionSettings(_Model):
     resamples: int = Field(default=1000, ge=100, le=100_000)
 
 
-class ThresholdSettings(_Model):
+class ThresholdSettings(Model):
     max_false_reject_rate: Rate = 0.05
     confidence: Confidence = 0.95
 
 
-class NoKeysYet(_Model):
+class NoKeysYet(Model):
     """A section that is accepted and holds nothing in this release."""
 
 
-class _Shared(_Model):
+class _Shared(Model):
     """What a station may say, and the top level as the default of all stations."""
 
     images: SettingsPath | None = None
@@ -281,8 +206,9 @@ class _Shared(_Model):
     folds: FoldsSettings = FoldsSettings()
     decision: DecisionSettings = DecisionSettings()
     threshold: ThresholdSettings = ThresholdSettings()
-    recalibration: NoKeysYet = NoKeysYet()
-    scoring: NoKeysYet = NoKeysYet()
+    recalibration: RecalibrationSettings = RecalibrationSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _foreign_is_foreign(self) -> Self:
@@ -292,19 +218,35 @@ class _Shared(_Model):
             raise cross_error(said, at=at, otherwise=("images",))
         return self
 
+    @model_validator(mode="after")
+    def _scored_is_not_learned(self) -> Self:
+        scored, learned = self.scoring.images, self.images
+        if scored is not None and learned is not None and overlap(scored, learned):
+            said = (
+                f"photos to judge in {scored} would be learned as good parts, which are in {learned}: give "
+                "scoring.images a folder apart from it"
+            )
+            raise cross_error(said, at=("scoring", "images"), otherwise=("images",))
+        return self
+
 
 def foreign_among(foreign: ForeignSettings, images: Path) -> str | None:
     """What is wrong where foreign pictures and photos of good parts would come from one folder."""
     if not foreign.enabled or foreign.pictures is None:
         return None
-    # Not Path.resolve, which raises where a link leads to itself.
-    one, other = (Path(os.path.realpath(folder)) for folder in (foreign.pictures, images))
-    if not (one.is_relative_to(other) or other.is_relative_to(one)):
+    if not overlap(foreign.pictures, images):
         return None
     return (
         f"foreign pictures from {foreign.pictures} would be good parts, whose photos are in {images}: give "
         "generators.foreign.pictures a folder apart from it, with photos of anything else"
     )
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one folder is the other or lies in it."""
+    # Not Path.resolve, which raises where a link leads to itself.
+    one, other = (Path(os.path.realpath(folder)) for folder in (one, other))
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 class StationSettings(_Shared):
@@ -322,11 +264,9 @@ class Settings(_Shared):
 
     state_dir: SettingsPath = Path("/var/lib/goodparts")
     engines: EnginesSettings = EnginesSettings()
-    http: NoKeysYet = NoKeysYet()
+    http: HttpSettings = HttpSettings()
     mqtt: NoKeysYet = NoKeysYet()
-    stations: Annotated[
-        tuple[StationSettings, ...], Field(strict=False), BeforeValidator(_none_is_empty)
-    ] = ()
+    stations: Annotated[tuple[StationSettings, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
 
     def station(self, name: str | None = None) -> StationSettings:
         """A station by name; without one the only station, or in a file without stations the defaults.
@@ -456,12 +396,12 @@ def _station_problems(raw: Mapping[str, Any], source: Source) -> list[Problem]:
     listed = raw.get("stations")
     stations = [s if isinstance(s, dict) else {} for s in listed] if isinstance(listed, list) else []
     problems = []
-    for index in _repeats([s.get("name") for s in stations]):
+    for index in repeats([s.get("name") for s in stations]):
         said = f"{shown(stations[index]['name'])} is the name of an earlier station: give each its own"
         problems.append(problem_at(source, ("stations", index, "name"), said))
     # One camera's photos may serve two stations, but then each looks at its own region.
     looked_at = [(Path(str(s["images"])), s.get("region")) if s.get("images") else None for s in stations]
-    for index in _repeats(looked_at):
+    for index in repeats(looked_at):
         folder = shown(stations[index]["images"])
         said = f"{folder} serves an earlier station with the same region: give each its own"
         problems.append(problem_at(source, ("stations", index, "images"), said))
