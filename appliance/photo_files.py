@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import fnmatch
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +63,79 @@ def list_photos(folder: Path, *, follow_links: bool = False, ignore: Sequence[st
     ignore: patterns (`rejected/*`, `*_mask.png`) of names or paths below `folder`, beside LEFTOVERS.
     Raises OSError if `folder` itself cannot be listed.
     """
-    root = Path(os.path.realpath(folder))
-    next(root.iterdir(), None)
-    patterns = tuple(pattern.lower() for pattern in (*LEFTOVERS, *ignore))
-    walked = list(_walk(root, follow_links, patterns))
-    paths = sorted((item for item in walked if isinstance(item, Path)), key=os.fsencode)
-    judged = [_judge(path, root, follow_links) for path in paths]
+    root = os.path.realpath(folder)
+    walked = list(walk(root, follow_links=follow_links, ignore=ignore))
+    entries = sorted((item for item in walked if isinstance(item, os.DirEntry)), key=_raw_path)
+    judged = [judge(entry, root, follow_links=follow_links) for entry in entries]
     refused = [item for item in (*walked, *judged) if isinstance(item, Refusal)]
     return Listing(
         files=tuple(item for item in judged if isinstance(item, PhotoFile)),
         refused=tuple(sorted(refused, key=lambda refusal: refusal.name)),
         others=tuple(item for item in judged if isinstance(item, str)),
     )
+
+
+def walk(
+    root: str, *, follow_links: bool = False, ignore: Sequence[str] = ()
+) -> Iterator[os.DirEntry[str] | Refusal]:
+    """All entries below `root`, a real path, that are neither folders nor ignored nor a run's own.
+
+    A folder that cannot be listed is a refusal, `root` itself raises OSError. A stack, since paths may nest
+    deeper than Python's calls.
+    """
+    is_ignored = _ignoring(ignore)
+    os.scandir(root).close()
+    waiting, seen = [root], {_identity(root)}
+    while waiting:
+        folder = waiting.pop()
+        try:
+            if folder != root and is_run_folder(Path(folder)):
+                continue  # its synthetic anomalies would be learned as good parts
+            with os.scandir(folder) as listed:
+                entries = [entry for entry in listed if not is_ignored(entry, root)]
+        except OSError as error:
+            yield _refusal_of_folder(folder, root, error)
+            continue
+        for entry in entries:
+            if not _is_folder(entry, follow_links):
+                yield entry
+            elif (identity := _identity(entry.path)) not in seen:  # only links can come back to a folder
+                seen.add(identity)
+                waiting.append(entry.path)
+
+
+def judge(
+    entry: os.DirEntry[str], root: str, *, follow_links: bool = False
+) -> PhotoFile | Refusal | str | None:
+    """A photo file, a refusal, the name of a file that is no photo, or None for a link to a folder inside."""
+    is_link = entry.is_symlink()
+    is_linked_folder = is_link and _is_folder(entry, follow_links=True)
+    name, name_b64 = shown_name(below(entry.path, root))
+    if not has_photo_suffix(entry.name) and not is_linked_folder:
+        return name
+    if is_link and not follow_links and not is_inside(target := os.path.realpath(entry.path), root):
+        reason = f"a link that leaves the folder, to {shown_name(os.fsencode(target))[0]}"
+        return Refusal(name=name, reason=reason, code="link_outside", name_b64=name_b64)
+    if is_linked_folder:
+        return None
+    fault = _file_fault(entry, is_link)
+    if fault:
+        return Refusal(name=name, reason=fault[0], code=fault[1], name_b64=name_b64)
+    return PhotoFile(path=Path(entry.path), name=name, name_b64=name_b64, is_link=is_link)
+
+
+def has_photo_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a Path for each of 100,000 takes seconds
+
+
+def below(path: str, root: str) -> bytes:
+    """The bytes of a path's part below `root`, a real path that it begins with."""
+    return os.fsencode(path[len(root.rstrip("/")) + 1 :])
+
+
+def is_inside(path: str, root: str) -> bool:
+    """Whether a real path is `root` or lies below it."""
+    return Path(path).is_relative_to(root)
 
 
 def read_file(path: Path) -> bytes:
@@ -99,6 +161,8 @@ def shown_name(raw: bytes) -> tuple[str, str | None]:
     likewise. Spaces of every kind and all letters pass unchanged.
     """
     text = raw.decode("utf-8", "backslashreplace")
+    if text.isprintable() and text.encode("utf-8") == raw:
+        return text, None
     shown = "".join(c if _is_printable(c) else c.encode("unicode_escape").decode("ascii") for c in text)
     if shown.encode("utf-8") == raw:
         return shown, None
@@ -112,69 +176,41 @@ def _is_printable(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
-def _walk(root: Path, follow_links: bool, patterns: tuple[str, ...]) -> Iterator[Path | Refusal]:
-    """All entries that are not folders. A stack, since paths may nest deeper than Python's calls."""
-    waiting, seen = [root], {_identity(root)}
-    while waiting:
-        folder = waiting.pop()
-        try:
-            if folder != root and is_run_folder(folder):
-                continue  # its synthetic anomalies would be learned as good parts
-            entries = [path for path in folder.iterdir() if not _is_ignored(path, root, patterns)]
-        except OSError as error:
-            yield _refusal_of_folder(folder, root, error)
-            continue
-        for path in entries:
-            if not _is_folder(path, follow_links):
-                yield path
-            elif (identity := _identity(path)) not in seen:  # only links can come back to a folder
-                seen.add(identity)
-                waiting.append(path)
+def _ignoring(ignore: Sequence[str]) -> Callable[[os.DirEntry[str], str], bool]:
+    """Whether an entry is ignored, by its name or its path below the root."""
+    patterns = (fnmatch.translate(pattern.lower()) for pattern in (*LEFTOVERS, *ignore))
+    matches = re.compile("|".join(patterns)).match
+
+    def is_ignored(entry: os.DirEntry[str], root: str) -> bool:
+        path = entry.path[len(root.rstrip("/")) + 1 :].lower()
+        return matches(entry.name.lower()) is not None or ("/" in path and matches(path) is not None)
+
+    return is_ignored
 
 
-def _is_ignored(path: Path, root: Path, patterns: tuple[str, ...]) -> bool:
-    names = path.name.lower(), str(path.relative_to(root)).lower()
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+def _raw_path(entry: os.DirEntry[str]) -> bytes:
+    return os.fsencode(entry.path)
 
 
-def _is_folder(path: Path, follow_links: bool) -> bool:
+def _is_folder(entry: os.DirEntry[str], follow_links: bool) -> bool:
     try:
-        return path.is_dir() and (follow_links or not path.is_symlink())
+        return entry.is_dir() and (follow_links or not entry.is_symlink())
     except OSError:  # judged with the files, where stat names the fault
         return False
 
 
-def _identity(path: Path) -> tuple[int, int] | Path:
+def _identity(path: str) -> tuple[int, int] | str:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - as above
     except OSError:  # gone or forbidden meanwhile: listing it will say so
         return path
     return status.st_dev, status.st_ino
 
 
-def _judge(path: Path, root: Path, follow_links: bool) -> PhotoFile | Refusal | str | None:
-    """A photo file, a refusal, the name of a file that is no photo, or None for a link to a folder inside."""
-    name, name_b64 = shown_name(os.fsencode(path.relative_to(root)))
-    is_link = path.is_symlink()
-    is_linked_folder = is_link and _is_folder(path, follow_links=True)
-    if path.suffix.lower() not in SUFFIXES and not is_linked_folder:
-        return name
-    target = Path(os.path.realpath(path))
-    if is_link and not follow_links and not target.is_relative_to(root):
-        reason = f"a link that leaves the folder, to {shown_name(os.fsencode(target))[0]}"
-        return Refusal(name=name, reason=reason, code="link_outside", name_b64=name_b64)
-    if is_linked_folder:
-        return None
-    fault = _file_fault(path, is_link)
-    if fault:
-        return Refusal(name=name, reason=fault[0], code=fault[1], name_b64=name_b64)
-    return PhotoFile(path=path, name=name, name_b64=name_b64, is_link=is_link)
-
-
-def _file_fault(path: Path, is_link: bool) -> tuple[str, str] | None:
+def _file_fault(entry: os.DirEntry[str], is_link: bool) -> tuple[str, str] | None:
     """Why this is no regular file that can be opened."""
     try:
-        mode = path.stat().st_mode
+        mode = entry.stat().st_mode
     except PermissionError as error:
         return _fault(error)
     except OSError as error:
@@ -182,8 +218,8 @@ def _file_fault(path: Path, is_link: bool) -> tuple[str, str] | None:
     return None if stat.S_ISREG(mode) else (_NOT_A_FILE, "not_a_file")
 
 
-def _refusal_of_folder(folder: Path, root: Path, error: OSError) -> Refusal:
-    name, name_b64 = shown_name(os.fsencode(folder.relative_to(root)))
+def _refusal_of_folder(folder: str, root: str, error: OSError) -> Refusal:
+    name, name_b64 = shown_name(below(folder, root))
     reason, code = _fault(error)
     return Refusal(name=f"{name}/", reason=f"folder: {reason}", code=code, name_b64=name_b64)
 

@@ -166,11 +166,11 @@ def test_a_file_too_large_for_a_photo_is_not_read(tmp_path, monkeypatch):
 
 def deny(monkeypatch, folder_name):
     """As another user would find the folder; root is denied nothing."""
-    listed = photo_files.Path.iterdir
+    listed = os.scandir
 
-    def iterdir(path):
-        if path.name == folder_name:
+    def scandir(path):
+        if os.path.basename(path) == folder_name:
             raise PermissionError(13, "Permission denied")
         return listed(path)
 
-    monkeypatch.setattr(photo_files.Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
