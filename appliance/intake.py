@@ -19,7 +19,16 @@ from appliance.near_duplicates import part_numbers
 from appliance.photo import Photo
 from appliance.photo_files import Listing, PhotoFile, Refusal, list_photos, read_file
 
-__all__ = ["FEWEST_PARTS", "Intake", "IntakeOptions", "Refusal", "read_photo", "take_in", "take_in_listed"]
+__all__ = [
+    "FEWEST_PARTS",
+    "Intake",
+    "IntakeOptions",
+    "Refusal",
+    "pixels_of",
+    "read_photo",
+    "take_in",
+    "take_in_listed",
+]
 
 Pixels = npt.NDArray[np.uint8]
 Tell = Callable[[str, int, int], None]  # what is being done, files done, files in all
@@ -65,7 +74,12 @@ def read_photo(path: Path, options: IntakeOptions) -> Pixels:
 
     Raises UnreadablePhoto.
     """
-    return _working_pixels(_decoded(read_file(path), options), options)
+    return pixels_of(read_file(path), options)
+
+
+def pixels_of(data: bytes, options: IntakeOptions) -> Pixels:
+    """As `read_photo`, of a file's bytes."""
+    return _working_pixels(_decoded(data, options), options)
 
 
 def take_in(folder: Path, options: IntakeOptions, *, progress: Tell | None = None) -> Intake:

@@ -8,6 +8,7 @@ count once in a threshold's promise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -28,6 +29,45 @@ MAX_GAIN = 1.03  # a lamp's flicker
 MAX_SHARE = 1 / 3
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Signature:
+    """What is compared of a photo: 2 KiB, of which it cannot be seen again."""
+
+    shape: tuple[int, ...]
+    blocks: Blocks  # [GRID * GRID] grey block means, their mean removed
+    detail: float
+
+    def to_bytes(self) -> bytes:
+        shape = np.array(self.shape, dtype="<u4").tobytes()
+        return shape + self.blocks.astype("<f2").tobytes()  # a sixteenth of a grey level at most
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Signature:
+        """ValueError for bytes that `to_bytes` did not write."""
+        if len(data) != 12 + 2 * GRID * GRID:
+            raise ValueError(f"a signature of {len(data)} bytes")
+        shape = tuple(int(side) for side in np.frombuffer(data[:12], dtype="<u4"))
+        blocks = np.frombuffer(data[12:], dtype="<f2").astype(np.float64)
+        return cls(shape, blocks, _detail(blocks))
+
+
+def signature(pixels: Pixels) -> Signature:
+    """Of a photo [H, W, 3]."""
+    # Rounded as it is stored: a photo is judged alike whether the service was restarted in between or not.
+    blocks = _block_means(pixels).astype(np.float16).astype(np.float64)
+    return Signature(pixels.shape, blocks, _detail(blocks))
+
+
+def first_near(one: Signature, others: Sequence[Signature]) -> int | None:
+    """The place among `others` of the first that shows the same part."""
+    alike = [place for place, other in enumerate(others) if other.shape == one.shape]
+    if not alike:
+        return None
+    blocks = np.stack([others[place].blocks for place in alike])
+    near = _is_near(one.blocks, blocks, _limit(one.detail, np.array([others[i].detail for i in alike])))
+    return alike[int(np.argmax(near))] if near.any() else None
+
+
 def part_numbers(photos: Sequence[Pixels]) -> list[int]:
     """One number for each photo [H, W, 3]: equal for near-duplicates, counted from 0 in the order of photos.
 
@@ -38,12 +78,17 @@ def part_numbers(photos: Sequence[Pixels]) -> list[int]:
         blocks = np.stack([_block_means(photos[index]) for index in members])
         detail = np.array([_detail(means) for means in blocks])
         for first in range(len(members) - 1):
-            limit = np.minimum(MAX_RMS, MAX_SHARE * np.minimum(detail[first], detail[first + 1 :]))
+            limit = _limit(detail[first], detail[first + 1 :])
             for offset in np.flatnonzero(_is_near(blocks[first], blocks[first + 1 :], limit)):
                 _join(leader, members[first], members[first + 1 + int(offset)])
     leaders = [_find(leader, index) for index in range(len(photos))]
     number = {lead: part for part, lead in enumerate(dict.fromkeys(leaders))}
     return [number[lead] for lead in leaders]
+
+
+def _limit(detail: float, others: Blocks) -> Blocks:
+    """[N] the largest root mean square of a difference between two photos of one part."""
+    return np.asarray(np.minimum(MAX_RMS, MAX_SHARE * np.minimum(detail, others)))
 
 
 def _by_shape(photos: Sequence[Pixels]) -> dict[tuple[int, ...], list[int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import fnmatch
+import functools
 import os
 import re
 import stat
@@ -83,7 +84,7 @@ def walk(
     A folder that cannot be listed is a refusal, `root` itself raises OSError. A stack, since paths may nest
     deeper than Python's calls.
     """
-    is_ignored = _ignoring(ignore)
+    is_ignored = _ignoring(tuple(ignore))
     os.scandir(root).close()
     waiting, seen = [root], {_identity(root)}
     while waiting:
@@ -104,9 +105,7 @@ def walk(
                 waiting.append(entry.path)
 
 
-def judge(
-    entry: os.DirEntry[str], root: str, *, follow_links: bool = False
-) -> PhotoFile | Refusal | str | None:
+def judge(entry: Entry, root: str, *, follow_links: bool = False) -> PhotoFile | Refusal | str | None:
     """A photo file, a refusal, the name of a file that is no photo, or None for a link to a folder inside."""
     is_link = entry.is_symlink()
     is_linked_folder = is_link and _is_folder(entry, follow_links=True)
@@ -122,6 +121,34 @@ def judge(
     if fault:
         return Refusal(name=name, reason=fault[0], code=fault[1], name_b64=name_b64)
     return PhotoFile(path=Path(entry.path), name=name, name_b64=name_b64, is_link=is_link)
+
+
+class NamedEntry:
+    """What `os.scandir` would give of one path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.name = Path(path).name
+
+    def is_symlink(self) -> bool:
+        return Path(self.path).is_symlink()
+
+    def is_dir(self) -> bool:
+        return Path(self.path).is_dir()
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        return Path(self.path).stat(follow_symlinks=follow_symlinks)
+
+
+Entry = os.DirEntry[str] | NamedEntry
+
+
+def is_left_out(path: str, root: str, ignore: Sequence[str] = ()) -> bool:
+    """Whether `walk` from `root`, a real path, would not come by a path below it."""
+    is_ignored = _ignoring(tuple(ignore))
+    inside = [part for part in Path(path).parents if part != Path(root) and part.is_relative_to(root)]
+    entries = [NamedEntry(path), *(NamedEntry(str(folder)) for folder in inside)]
+    return any(is_ignored(entry, root) for entry in entries) or any(is_run_folder(f) for f in inside)
 
 
 def has_photo_suffix(name: str) -> bool:
@@ -176,12 +203,13 @@ def _is_printable(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
-def _ignoring(ignore: Sequence[str]) -> Callable[[os.DirEntry[str], str], bool]:
+@functools.cache
+def _ignoring(ignore: tuple[str, ...]) -> Callable[[Entry, str], bool]:
     """Whether an entry is ignored, by its name or its path below the root."""
     patterns = (fnmatch.translate(pattern.lower()) for pattern in (*LEFTOVERS, *ignore))
     matches = re.compile("|".join(patterns)).match
 
-    def is_ignored(entry: os.DirEntry[str], root: str) -> bool:
+    def is_ignored(entry: Entry, root: str) -> bool:
         path = entry.path[len(root.rstrip("/")) + 1 :].lower()
         return matches(entry.name.lower()) is not None or ("/" in path and matches(path) is not None)
 
@@ -192,7 +220,7 @@ def _raw_path(entry: os.DirEntry[str]) -> bytes:
     return os.fsencode(entry.path)
 
 
-def _is_folder(entry: os.DirEntry[str], follow_links: bool) -> bool:
+def _is_folder(entry: Entry, follow_links: bool) -> bool:
     try:
         return entry.is_dir() and (follow_links or not entry.is_symlink())
     except OSError:  # judged with the files, where stat names the fault
@@ -207,7 +235,7 @@ def _identity(path: str) -> tuple[int, int] | str:
     return status.st_dev, status.st_ino
 
 
-def _file_fault(entry: os.DirEntry[str], is_link: bool) -> tuple[str, str] | None:
+def _file_fault(entry: Entry, is_link: bool) -> tuple[str, str] | None:
     """Why this is no regular file that can be opened."""
     try:
         mode = entry.stat().st_mode

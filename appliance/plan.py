@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +214,8 @@ def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines
 
 
 def intake_options(station: StationSettings) -> IntakeOptions:
-    return IntakeOptions(**station.intake.model_dump(), region=station.region)
+    used = {field.name for field in fields(IntakeOptions)}  # the others are the service's
+    return IntakeOptions(**station.intake.model_dump(include=used), region=station.region)
 
 
 def threshold_options(station: StationSettings) -> ThresholdOptions:

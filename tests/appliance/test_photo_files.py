@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -169,7 +170,7 @@ def deny(monkeypatch, folder_name):
     listed = os.scandir
 
     def scandir(path):
-        if os.path.basename(path) == folder_name:
+        if Path(path).name == folder_name:
             raise PermissionError(13, "Permission denied")
         return listed(path)
 
