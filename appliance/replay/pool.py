@@ -23,6 +23,7 @@ from pathlib import Path
 
 from appliance.errors import ConfigurationError, GoodpartsError, ImagesError, place_of
 from appliance.intake import IntakeOptions
+from appliance.memory import available_bytes
 from appliance.photo_files import PhotoFile
 from appliance.plan import load_engines
 from appliance.progress import Progress
@@ -32,7 +33,6 @@ from appliance.replay.unit import drop_draft, save_unit, unit_folder
 from appliance.settings import EnginesSettings
 from engines.errors import EngineError
 
-MEMORY = Path("/proc/meminfo")
 MEMORY_BYTES = 2 << 30  # what a process may need: 27 candidates on photos of 512 pixels took 1.0 GiB
 PHOTOS_AT_ONCE = 32  # that a process looks at between two messages
 SHOWN_FAILURES = 10  # in one message
@@ -59,15 +59,7 @@ def processes_for(asked: int, jobs: int, *, on_gpu: bool) -> int:
         return min(asked, max(jobs, 1))
     if on_gpu:
         return 1  # the graphics memory is one
-    return max(1, min(len(os.sched_getaffinity(0)), jobs, _available_bytes() // MEMORY_BYTES))
-
-
-def _available_bytes() -> int:
-    """What new processes can have. What is called free lacks the disk's cache, which gives way to them."""
-    for line in MEMORY.read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), jobs, available_bytes() // MEMORY_BYTES))
 
 
 def look_at(

@@ -76,7 +76,7 @@ def test_as_many_processes_as_the_machine_has_room_for(
     """A core and 2 GiB each, never more than there are tasks; one on a GPU; unless a person asked."""
     memory = tmp_path / "meminfo"
     memory.write_text(f"MemFree: 1 kB\nMemAvailable:   {free_gib * GIB // 1024} kB\n")
-    monkeypatch.setattr(pool, "MEMORY", memory)
+    monkeypatch.setattr("appliance.memory.INFO", memory)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert processes_for(asked, jobs, on_gpu=on_gpu) == expected
 
