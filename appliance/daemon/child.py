@@ -87,7 +87,7 @@ class Child:
                 Failure(
                     kind="memory",
                     text=f"stopped at {used >> 20} MiB of memory, of {self._memory_bytes >> 20} allowed. "
-                    "Raise recalibration.memory_mib, lower intake.working_px or intake.maximum, or add memory.",
+                    "Raise recalibration.memory_mib, or lower intake.working_px or intake.maximum.",
                 )
             )
         elif self._ended_for is None and now > self._ends:

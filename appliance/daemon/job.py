@@ -57,8 +57,9 @@ class Job:
     def load(cls, path: Path) -> Job:
         values = json.loads(path.read_text("ascii"))
         assert values.pop("format_version") == FORMAT_VERSION, f"{path}: of another release"
-        photos = {key: tuple(JobPhoto(**photo) for photo in values.pop(key)) for key in _PHOTOS}
-        return cls(**values, **photos)
+        for key in _PHOTOS:
+            values[key] = tuple(JobPhoto(**photo) for photo in values[key])
+        return cls(**values)
 
 
 _PHOTOS = ("photos", "golden", "recent")

@@ -39,7 +39,7 @@ class Lots:
 
     @property
     def last(self) -> int:
-        """The newest photo that the calibration may have learned from; what comes later is new to its banks."""
+        """The newest photo that the calibration may learn from; what comes later is new to its banks."""
         return max((photo.number for photo in self.support), default=0)
 
 

@@ -1,0 +1,109 @@
+"""When a lane's folder is looked at: at once where events point, at everything now and then, and again and
+again while it is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from appliance.daemon.lane import FileLane
+from appliance.daemon.wake import Wake
+from appliance.daemon.watch import SourceLost
+
+EVERY_S = 60.0  # between two looks at everything where events come
+COST_SHARE = 100  # looking at everything takes at most this fraction of the time
+LOST_S = 5.0  # between two looks for a folder that is away
+
+log = logging.getLogger("goodparts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Whether a folder is there."""
+
+    lost: str | None = None  # why it cannot be looked into
+    since: float = 0.0  # seconds since 1970
+
+
+class FolderLoop:
+    """Belongs to one thread, which calls `turn` and then waits as long as it says."""
+
+    def __init__(
+        self,
+        lane: FileLane,
+        wake: Wake,
+        *,
+        station: str,
+        poll_s: float,
+        hears: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """hears: whether the folder's file system tells of changes; asked when the folder is there."""
+        self.source = Source(since=wall())
+        self.is_first_over = False  # everything was looked at once
+        self._lane, self._wake, self._station = lane, wake, station
+        self._poll_s = poll_s
+        self._hears = hears
+        self._clock, self._wall = clock, wall
+        self._next_full = clock()
+        self._is_armed = False
+
+    def turn(self, *, is_held: bool = False) -> float:
+        """Look, and deal with some files; seconds until there is something to do again.
+
+        is_held: files are to wait, and only looked at. OSError and GoodpartsError pass through: the next turn
+        goes on where this one ended.
+        """
+        try:
+            self._look()
+        except SourceLost as lost:
+            self._lose(str(lost))
+            return LOST_S
+        if is_held:
+            return self._until_next()
+        step = self._lane.step(self._clock(), self._wall())
+        return 0.0 if step.more else self._until_next()
+
+    def _look(self) -> None:
+        now = self._clock()
+        hints = self._wake.take()
+        if now < self._next_full and hints is not None:
+            self._lane.look(now, self._wall(), only=hints)
+            return
+        self._arm()
+        look = self._lane.look(now, self._wall())
+        cost = self._clock() - now
+        self._wake.found((raw for raw, _ in look.seen), hints or set(), now)
+        every = EVERY_S if self._wake.is_listening else self._poll_s
+        self._next_full = self._clock() + max(every, COST_SHARE * cost)
+        self.is_first_over = True
+        self._find()
+
+    def _arm(self) -> None:
+        if self._is_armed or not self._hears():
+            return
+        self._wake.listen(self._lane.watch.folder)
+        self._is_armed = True
+
+    def _until_next(self) -> float:
+        now = self._clock()
+        due = self._lane.watch.next_due_s(now)
+        left = max(0.0, self._next_full - now)
+        return left if due is None else min(left, due)
+
+    def _lose(self, text: str) -> None:
+        self._next_full = self._clock()
+        self._wake.stop()
+        self._is_armed = False
+        if self.source.lost is None:
+            self.source = Source(lost=text, since=self._wall())
+            log.warning("%s", text, extra={"event": "source_lost", "station": self._station})
+
+    def _find(self) -> None:
+        if self.source.lost is not None:
+            self.source = Source(since=self._wall())
+            folder = self._lane.watch.folder
+            log.info("%s is back", folder, extra={"event": "source_back", "station": self._station})
