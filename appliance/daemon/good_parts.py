@@ -20,6 +20,7 @@ from appliance.photo_files import shown_name
 # A stuck or twice triggered camera repeats itself at once; older repeats are told apart by the calibration,
 # which compares all its photos.
 RECENT = 200
+SWEEP = 1000  # photos between two clearings of what only recent ones need
 
 Traits = Callable[[Pixels], bytes]
 
@@ -52,6 +53,8 @@ class GoodParts:
         self._ledger.add_photo(sha256, found.name, at=at, near=near, signature=seen.to_bytes(), traits=traits)
         if near is None:
             self._recent.append((sha256, seen))
+        if number % SWEEP == 0:
+            self._ledger.drop_signatures(number - SWEEP)
         return self._accepted(sha256, near)
 
     def _again(self, found: Found, known: sqlite3.Row) -> Handled:
@@ -84,9 +87,4 @@ class GoodParts:
 
 def _recent(ledger: Ledger) -> list[tuple[str, Signature]]:
     """The last distinct photos, oldest first."""
-    question = (
-        "SELECT sha256, signature FROM photos WHERE near IS NULL AND signature IS NOT NULL "
-        "ORDER BY number DESC LIMIT ?"
-    )
-    rows = ledger.ask(question, RECENT)
-    return [(row["sha256"], Signature.from_bytes(row["signature"])) for row in reversed(rows)]
+    return [(sha256, Signature.from_bytes(data)) for sha256, data in ledger.signatures(RECENT)]

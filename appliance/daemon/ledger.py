@@ -171,12 +171,37 @@ class Ledger:
         near: str | None = None,
         signature: bytes | None = None,
         traits: bytes | None = None,
-    ) -> None:
-        """A photo that decodes. near: the sha256 of an earlier one of the same part."""
-        values = (sha256, name, at, near, signature, traits)
-        question = "INSERT INTO photos (sha256, name, at, near, signature, traits) VALUES (?, ?, ?, ?, ?, ?)"
+    ) -> int:
+        """A photo that decodes; returns its number. near: the sha256 of an earlier one of the same part."""
         with self.together() as connection:
-            connection.execute(question, values)
+            number = connection.execute(
+                "INSERT INTO photos (sha256, name, at, near) VALUES (?, ?, ?, ?)", (sha256, name, at, near)
+            ).lastrowid
+            connection.execute("INSERT INTO features VALUES (?, ?, ?)", (number, signature, traits))
+            return int(number or 0)
+
+    def signatures(self, limit: int) -> list[tuple[str, bytes]]:
+        """(sha256, signature) of the last distinct photos, oldest first."""
+        question = (
+            "SELECT sha256, signature FROM photos JOIN features USING (number) WHERE near IS NULL AND "
+            "signature IS NOT NULL ORDER BY number DESC LIMIT ?"
+        )
+        return [(row["sha256"], row["signature"]) for row in reversed(self.ask(question, limit))]
+
+    def traits_after(self, number: int, limit: int) -> list[tuple[int, float, bytes]]:
+        """(number, arrival, traits) of the distinct photos that came after one, as taken in."""
+        question = (
+            "SELECT number, at, traits FROM photos JOIN features USING (number) WHERE number > ? AND "
+            "near IS NULL AND traits IS NOT NULL ORDER BY number LIMIT ?"
+        )
+        return [(row["number"], row["at"], row["traits"]) for row in self.ask(question, number, limit)]
+
+    def drop_signatures(self, before: int) -> None:
+        """Of photos so old that no near-duplicate of them is looked for."""
+        with self.together() as connection:
+            connection.execute(
+                "UPDATE features SET signature = NULL WHERE number < ? AND signature IS NOT NULL", (before,)
+            )
 
     def photo(self, sha256: str) -> sqlite3.Row | None:
         rows = self.ask("SELECT * FROM photos WHERE sha256 = ?", sha256)
@@ -195,11 +220,6 @@ class Ledger:
     def last_photo(self) -> int:
         """The number of the photo that came last; 0 where there is none."""
         return int(self.ask("SELECT COALESCE(MAX(number), 0) AS n FROM photos")[0]["n"])
-
-    def distinct_since(self, number: int) -> int:
-        """How many distinct parts came after a photo, as far as the intake could tell."""
-        question = "SELECT COUNT(*) AS n FROM photos WHERE number > ? AND near IS NULL AND word IS NOT 'bad'"
-        return int(self.ask(question, number)[0]["n"])
 
     # What happened
 

@@ -4,6 +4,7 @@ VERSION = 1
 
 # files     of both lanes, by path below the folder (bytes), with what tells that one is still the same
 # photos    of good parts, by content; `number` is the order of arrival
+# features  of photos: what near-duplicates and drift are told by, apart since counting needs not read them
 # verdicts  of judged photos; `written` says that the line is in the verdict files
 # attempts  calibrations: begun with photos up to `last_photo`, on the `basis` of these settings and engines
 # requests  of people, for the service
@@ -21,8 +22,9 @@ CREATE INDEX files_by_state ON files (lane, state);
 CREATE TABLE photos (
     number INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
     at REAL NOT NULL,
-    near TEXT, word TEXT, reason TEXT, role TEXT, signature BLOB, traits BLOB
+    near TEXT, word TEXT, reason TEXT, role TEXT
 );
+CREATE TABLE features (number INTEGER PRIMARY KEY, signature BLOB, traits BLOB);
 CREATE INDEX photos_by_role ON photos (role) WHERE role IS NOT NULL;
 CREATE INDEX photos_by_word ON photos (word) WHERE word IS NOT NULL;
 CREATE TABLE verdicts (

@@ -13,6 +13,7 @@ import pytest
 
 from appliance.daemon import good_parts
 from appliance.daemon.lane import MOST_ATTEMPTS
+from appliance.daemon.stock import distinct_since
 from appliance.daemon.watch import GIVE_UP_S, SourceLost
 from appliance.errors import GoodpartsError
 from tests.appliance.daemon.intake_bench import Bench, hashes, photos
@@ -192,7 +193,7 @@ def test_however_files_come_each_photo_is_taken_once(tmp_path: Path, drop: Drop)
         longest = max(map(len, files))
         wanted = hashes([data + bytes(longest - len(data)) for data in files])
     assert sorted(bench.taken()) == sorted(wanted)
-    distinct = bench.ledger.distinct_since(0)
+    distinct = distinct_since(bench.ledger, 0)
     assert distinct == 5
     assert "settling" not in bench.states().values() and "seen" not in bench.states().values()
 
@@ -283,7 +284,7 @@ def test_a_stuck_camera_counts_once(tmp_path: Path) -> None:
     (bench.folder / "b.png").write_bytes(encoded(with_noise(part, rng)))
     bench.tick(3)
     assert bench.states() == {"a.png": "accepted", "b.png": "duplicate"}
-    assert bench.code("b.png") == "near_duplicate" and bench.ledger.distinct_since(0) == 1
+    assert bench.code("b.png") == "near_duplicate" and distinct_since(bench.ledger, 0) == 1
 
 
 def test_a_share_that_comes_back_under_another_device_is_not_read_again(tmp_path: Path, monkeypatch) -> None:
