@@ -20,6 +20,7 @@ from appliance.photo_files import shown_name
 # A stuck or twice triggered camera repeats itself at once; older repeats are told apart by the calibration,
 # which compares all its photos.
 RECENT = 200
+TRAITS_KEPT = 100_000  # months of most lines; drift looks back thirty days at most
 SWEEP = 1000  # photos between two clearings of what only recent ones need
 
 Traits = Callable[[Pixels], bytes]
@@ -50,11 +51,14 @@ class GoodParts:
 
     def _add(self, found: Found, sha256: str, seen: Signature, traits: bytes, at: float) -> Handled:
         near = self._near(sha256, seen)
-        self._ledger.add_photo(sha256, found.name, at=at, near=near, signature=seen.to_bytes(), traits=traits)
+        number = self._ledger.add_photo(
+            sha256, found.name, at=at, near=near, signature=seen.to_bytes(), traits=traits
+        )
         if near is None:
             self._recent.append((sha256, seen))
         if number % SWEEP == 0:
-            self._ledger.drop_signatures(number - SWEEP)
+            self._ledger.keep_last("signatures", RECENT)
+            self._ledger.keep_last("traits", TRAITS_KEPT)
         return self._accepted(sha256, near)
 
     def _again(self, found: Found, known: sqlite3.Row) -> Handled:

@@ -163,45 +163,37 @@ class Ledger:
     # Photos of good parts
 
     def add_photo(
-        self,
-        sha256: str,
-        name: str,
-        *,
-        at: float,
-        near: str | None = None,
-        signature: bytes | None = None,
-        traits: bytes | None = None,
+        self, sha256: str, name: str, *, at: float, near: str | None, signature: bytes, traits: bytes
     ) -> int:
         """A photo that decodes; returns its number. near: the sha256 of an earlier one of the same part."""
+        question = "INSERT INTO photos (sha256, name, at, near) VALUES (?, ?, ?, ?)"
         with self.together() as connection:
-            number = connection.execute(
-                "INSERT INTO photos (sha256, name, at, near) VALUES (?, ?, ?, ?)", (sha256, name, at, near)
-            ).lastrowid
-            connection.execute("INSERT INTO features VALUES (?, ?, ?)", (number, signature, traits))
-            return int(number or 0)
+            number = int(connection.execute(question, (sha256, name, at, near)).lastrowid or 0)
+            if near is None:
+                connection.execute("INSERT INTO signatures VALUES (?, ?)", (number, signature))
+                connection.execute("INSERT INTO traits VALUES (?, ?)", (number, traits))
+        return number
 
     def signatures(self, limit: int) -> list[tuple[str, bytes]]:
         """(sha256, signature) of the last distinct photos, oldest first."""
         question = (
-            "SELECT sha256, signature FROM photos JOIN features USING (number) WHERE near IS NULL AND "
-            "signature IS NOT NULL ORDER BY number DESC LIMIT ?"
+            "SELECT sha256, data FROM photos JOIN signatures USING (number) ORDER BY number DESC LIMIT ?"
         )
-        return [(row["sha256"], row["signature"]) for row in reversed(self.ask(question, limit))]
+        return [(row["sha256"], row["data"]) for row in reversed(self.ask(question, limit))]
 
     def traits_after(self, number: int, limit: int) -> list[tuple[int, float, bytes]]:
         """(number, arrival, traits) of the distinct photos that came after one, as taken in."""
         question = (
-            "SELECT number, at, traits FROM photos JOIN features USING (number) WHERE number > ? AND "
-            "near IS NULL AND traits IS NOT NULL ORDER BY number LIMIT ?"
+            "SELECT number, at, data FROM photos JOIN traits USING (number) WHERE number > ? "
+            "ORDER BY number LIMIT ?"
         )
-        return [(row["number"], row["at"], row["traits"]) for row in self.ask(question, number, limit)]
+        return [(row["number"], row["at"], row["data"]) for row in self.ask(question, number, limit)]
 
-    def drop_signatures(self, before: int) -> None:
-        """Of photos so old that no near-duplicate of them is looked for."""
+    def keep_last(self, table: Literal["signatures", "traits"], count: int) -> None:
+        """Delete what is older than the last `count` distinct photos."""
+        oldest = f"SELECT number FROM {table} ORDER BY number DESC LIMIT 1 OFFSET ?"  # noqa: S608 - one of two
         with self.together() as connection:
-            connection.execute(
-                "UPDATE features SET signature = NULL WHERE number < ? AND signature IS NOT NULL", (before,)
-            )
+            connection.execute(f"DELETE FROM {table} WHERE number <= ({oldest})", (count,))  # noqa: S608
 
     def photo(self, sha256: str) -> sqlite3.Row | None:
         rows = self.ask("SELECT * FROM photos WHERE sha256 = ?", sha256)

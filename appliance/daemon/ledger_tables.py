@@ -4,7 +4,8 @@ VERSION = 1
 
 # files     of both lanes, by path below the folder (bytes), with what tells that one is still the same
 # photos    of good parts, by content; `number` is the order of arrival
-# features  of photos: what near-duplicates and drift are told by, apart since counting needs not read them
+# signatures, traits   of the latest photos: what near-duplicates and drift are told by; apart, since
+#           counting photos need not read them
 # verdicts  of judged photos; `written` says that the line is in the verdict files
 # attempts  calibrations: begun with photos up to `last_photo`, on the `basis` of these settings and engines
 # requests  of people, for the service
@@ -24,7 +25,8 @@ CREATE TABLE photos (
     at REAL NOT NULL,
     near TEXT, word TEXT, reason TEXT, role TEXT
 );
-CREATE TABLE features (number INTEGER PRIMARY KEY, signature BLOB, traits BLOB);
+CREATE TABLE signatures (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE traits (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE INDEX photos_by_role ON photos (role) WHERE role IS NOT NULL;
 CREATE INDEX photos_by_word ON photos (word) WHERE word IS NOT NULL;
 CREATE TABLE verdicts (
