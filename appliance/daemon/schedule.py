@@ -22,7 +22,7 @@ LONGEST_CHANGE = timedelta(hours=3)
 
 
 def believed(moment: datetime | None, now: datetime) -> datetime | None:
-    """A moment of the past; None where it is that far in the future that a wrong clock must have written it."""
+    """A moment of the past; None where it is so far in the future that a wrong clock has written it."""
     return None if moment is None or moment > now + BELIEVED_AHEAD else moment
 
 
@@ -30,7 +30,7 @@ def last_due(expression: str, zone: tzinfo, *, after: datetime | None, now: date
     """The latest time of the schedule after `after` and not after `now`, in UTC; None if there was none.
 
     However many were missed, the latest is the one that is caught up. `after` None, or further in the future
-    than a clock is ever set by: when it was served last is not known, and the latest time of all is due, once.
+    than a clock is ever set by: when it was served last is not known, and the latest of all is due, once.
     """
     now, after = now.astimezone(UTC), believed(after, now)
     latest = next((time for time in _backwards(expression, zone, now) if time <= now), None)

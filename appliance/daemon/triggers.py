@@ -24,8 +24,8 @@ from appliance.intake import FEWEST_PARTS
 from appliance.settings import StationSettings
 
 Reason = Literal["first", "person", "changed", "drift", "schedule", "new_photos"]
-# done: a run folder was made. photos: the photos could not serve (ImagesError). failed: anything else, the box
-# having gone off included.
+# done: a run folder was made. photos: the photos could not serve (ImagesError). failed: anything else, or the
+# box went off.
 Outcome = Literal["done", "photos", "failed"]
 
 FIRST_PAUSE = timedelta(minutes=15)  # after a failure; what mends itself, such as a full disk, takes minutes
@@ -57,8 +57,8 @@ class Situation:
     )  # what the drift test says, where there is an alarm since the last finished calibration
     calibrated_with: str | None  # `calibrated_with.settings_hash` of the last finished calibration
     present: str  # the same of what is there now
-    # When the last finished calibration began, whatever its reason: what fell due before is served. After a new
-    # schedule was set: that moment, or it is caught up at once.
+    # When the last finished calibration began, whatever its reason: what fell due before is served. Where a
+    # schedule was set since: that moment, or it is caught up at once.
     schedule_served: datetime | None
     uptime_s: float  # seconds that the service has run, by a clock that nobody sets
 
@@ -92,8 +92,8 @@ class Waiting:
 def due(situation: Situation, settings: StationSettings, now: datetime, *, zone: tzinfo) -> Trigger | Wait:
     """Whether a station calibrates now. `zone`: of its schedule and quiet hours.
 
-    A first calibration passes over quiet hours and the minimum interval: without it no part can be judged, and
-    somebody is setting the station up. After a failure it waits as any other.
+    A first calibration passes over quiet hours and the minimum interval: without it no part can be judged,
+    and somebody is setting the station up. After a failure it waits as any other.
     """
     few = _too_few(situation, settings)
     if few is not None:

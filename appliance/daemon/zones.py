@@ -24,7 +24,7 @@ class BoxZone(tzinfo):
         assert offset is not None
         return offset
 
-    def dst(self, dt: datetime | None) -> None:
+    def dst(self, _: datetime | None) -> None:
         return None
 
     def tzname(self, dt: datetime | None) -> str | None:

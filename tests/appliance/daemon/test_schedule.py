@@ -81,7 +81,7 @@ def test_a_time_that_summer_time_leaves_out_runs_when_the_clocks_have_gone_forwa
 
 
 def test_a_time_that_comes_twice_runs_the_first_time() -> None:
-    """02:30 is twice on the wall; it is due at the first one, also if asked between the two, and only once."""
+    """02:30 is twice on the wall; it is due at the first one, also if asked between them, and only once."""
     after = _at(AUTUMN, 0)
     assert last_due("30 2 * * *", BERLIN, after=after, now=_at(AUTUMN, 0, 29)) is None
     for minutes in (30, 45, 75, 100):  # the last two in the hour that comes again
@@ -96,7 +96,7 @@ def test_a_time_that_comes_twice_runs_the_first_time() -> None:
     "day", [SPRING, AUTUMN, datetime(2026, 4, 4, tzinfo=UTC)], ids=["spring", "autumn", "south"]
 )
 def test_backwards_and_forwards_agree(expression: str, zone: tzinfo, day: datetime) -> None:
-    """Around every change of the clocks: what is due last and next are neighbours in the list of all times."""
+    """Around every change of the clocks: what is due last and next are neighbours among all times."""
     start = (day - timedelta(days=70)).astimezone(zone)
     end = day + timedelta(days=50)
     times: list[datetime] = []
@@ -157,7 +157,7 @@ def test_hours_that_follow_each_other_are_one() -> None:
 def test_quiet_hours_are_those_of_the_wall_on_days_when_the_clock_changes(
     hours: str, now: datetime, end: datetime | None
 ) -> None:
-    """Nights are an hour shorter or longer, and what the wall leaves out or shows twice is so for them too."""
+    """Nights are an hour shorter or longer, and what the wall leaves out or shows twice, they do too."""
     assert quiet_until([hours], BERLIN, now) == end
 
 

@@ -299,8 +299,8 @@ def _run_schedule(clock: list[datetime], *, uptime_step_s: float) -> int:
 
 
 def test_a_clock_that_was_wrong_by_years_at_boot_starts_no_flood() -> None:
-    """Behind for ten minutes: what the box missed, once. Ahead for ten minutes: one too many there, and one when
-    it is set right. Neither blocks what is due on the days after."""
+    """Behind for ten minutes: what the box missed, once. Ahead for ten minutes: one too many there, and one
+    when it is set right. Neither blocks what is due on the days after."""
     soon = [NOW + timedelta(minutes=k) for k in range(10, 120)]
     days = [NOW + k * 24 * HOUR for k in range(1, 31)]
     for wrong, expected in ((NOW.replace(year=2006), 1), (NOW.replace(year=2046), 2)):
@@ -346,8 +346,8 @@ def test_a_turn_in_a_future_that_never_was_is_none() -> None:
 @pytest.mark.parametrize("greedy", ["person", "first", "drift"])
 @pytest.mark.parametrize("greedy_count", [1, 2])
 def test_no_station_starves(greedy: Reason, greedy_count: int) -> None:
-    """Some are due all the time, for whatever reason: each of the six has a turn within four times six starts,
-    and those that are never a person's wish share alike."""
+    """Some are due all the time, for whatever reason: each of the six has a turn within four times six
+    starts, and those that are never a person's wish share alike."""
     reasons: dict[str, Reason] = {f"s{k}": "new_photos" for k in range(6)}
     for k in range(greedy_count):
         reasons[f"s{k}"] = greedy
@@ -373,8 +373,8 @@ def test_no_station_starves(greedy: Reason, greedy_count: int) -> None:
 
 
 def test_a_station_that_triggers_all_the_time_leaves_the_others_their_turns() -> None:
-    """Calibrations of half an hour, one station due after each without an interval, the others after a hundred
-    photos of a slow line: nobody who is due waits longer than one turn of each station."""
+    """Calibrations of half an hour, one station due after each without an interval, the others after a
+    hundred photos of a slow line: nobody who is due waits longer than one turn of each station."""
     rates = {"busy": 1000.0, "slow-1": 2.0, "slow-2": 7.0, "slow-3": 40.0}  # photos in half an hour
     new, last = dict.fromkeys(rates, 0.0), dict[str, datetime | None](dict.fromkeys(rates))
     waited, longest = dict.fromkeys(rates, 0), 0

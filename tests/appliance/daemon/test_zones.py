@@ -24,7 +24,7 @@ def box_in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_box_s_own_zone_has_summer_and_winter(box_in_berlin: None) -> None:
-    """Every half hour of a year is on the wall what the same zone by its name has, the doubled hour included."""
+    """Every half hour of a year is on the wall what the same zone by its name has, the doubled hour too."""
     box, berlin = zone_of(None), zone_of("Europe/Berlin")
     assert berlin == ZoneInfo("Europe/Berlin")
     for half_hours in range(2 * 24 * 366):
