@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,8 @@ class Contest:
     heard: Heard
     cannot_serve: str | None  # why the champion cannot any more, as the end of a sentence
     dropped: tuple[Dropped, ...]
+    began: datetime
+    seconds: float
 
 
 def hold(
@@ -86,10 +90,11 @@ def hold(
     """Let the run folders `champion` and `challenger` score the judge photos.
 
     workloads: the station's generators (`judging` says which of them take part). result: the challenger's, if
-    result.json is all that its folder still lacks. cannot_serve: a reason from outside; one that shows here is
-    found here. A photo that is in two lists, or twice in one, counts once in each.
+    result.json is all that its folder still lacks. cannot_serve: a reason from outside; where it is None, one
+    may show here. A photo that is in two lists, or twice in one, counts once in each.
     UsageError if a folder is no run, DetectorError or EngineError if the challenger cannot score.
     """
+    began, start = datetime.now(UTC), time.monotonic()
     before, now = read_result(champion), read_result(challenger) if result is None else result
     scorer = load_scorer(challenger, result=now)
     rival = _champion(champion, before, scorer.options)
@@ -129,6 +134,8 @@ def hold(
         ),
         cannot_serve=cannot_serve or found,
         dropped=(*used, *left.dropped),
+        began=began,
+        seconds=time.monotonic() - start,
     )
 
 

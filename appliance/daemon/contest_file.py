@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,10 @@ FORMAT_VERSION = 1
 NEEDED = ("outcome", "reason", "trigger", "champion", "figures", "dropped", "began", "seconds")
 
 
-def write_contest(
-    folder: Path,
-    contest: Contest,
-    succession: Succession,
-    *,
-    trigger: str,
-    began: datetime,
-    seconds: float,
-) -> Path:
+def write_contest(folder: Path, contest: Contest, succession: Succession, *, trigger: str) -> Path:
     """Write contest.json into `folder` and make sure that it is on the disk; never half of it.
 
-    trigger: why the station was calibrated again, a sentence. began, seconds: of the contest.
+    trigger: why the station was calibrated again, for a person.
     """
     row = {
         "format_version": FORMAT_VERSION,
@@ -50,8 +41,8 @@ def write_contest(
         },
         "figures": _rounded(dataclasses.asdict(succession.figures)),
         "dropped": [dataclasses.asdict(photo) for photo in contest.dropped],
-        "began": began.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
+        "began": contest.began.isoformat(timespec="seconds"),
+        "seconds": round(contest.seconds, 3),
     }
     path, draft = folder / CONTEST, folder / f".{CONTEST}.tmp"
     text = json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -300,8 +299,7 @@ def test_a_calibration_is_judged_before_it_is_complete(light_run: Run, tmp_path:
         )
         rng = seeds.stream(station.seed, "succession")
         outcome = decide(found.heard, found.champion, found.challenger, decision_options(station), rng=rng)
-        began = datetime(2026, 11, 24, tzinfo=UTC)
-        write_contest(folder, found, outcome, trigger="16 new photos", began=began, seconds=1.0)
+        write_contest(folder, found, outcome, trigger="16 new photos")
 
     before = light_run.result["chosen"]
     result = calibrate_module.calibrate(
@@ -316,7 +314,7 @@ def test_a_calibration_is_judged_before_it_is_complete(light_run: Run, tmp_path:
     row = read_contest(tmp_path / "run")
     assert row is not None and read_result(tmp_path / "run") == json.loads(json.dumps(result))
     assert (row["champion"], row["challenger"]) == (light_run.result["run_id"], result["run_id"])
-    assert row["figures"]["judge_parts"] == 12
+    assert row["figures"]["judge_parts"] == 12 and row["seconds"] > 0
     assert row["figures"]["difference"] is not None
     assert result["incumbent"]["name"] == before
     assert read_contest(light_run.folder) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ CONTEST = Contest(
     heard=Heard(golden=NONE, recent=NONE, evidence=None),
     cannot_serve=None,
     dropped=(Dropped(file="/srv/caf\\xe9.png", sha256="a" * 64, reason="the file is another one now"),),
+    began=datetime(2026, 11, 24, 5, tzinfo=UTC),
+    seconds=12.34567,
 )
 SUCCESSION = Succession(
     outcome="kept",
@@ -59,11 +61,10 @@ SUCCESSION = Succession(
         challenger_recent=rejects(20, 0, SIDE),
     ),
 )
-BEGAN = datetime(2026, 11, 24, 6, 0, tzinfo=timezone(timedelta(hours=1)))
 
 
 def written(folder: Path, *, trigger: str = "100 new photos") -> Path:
-    return write_contest(folder, CONTEST, SUCCESSION, trigger=trigger, began=BEGAN, seconds=12.34567)
+    return write_contest(folder, CONTEST, SUCCESSION, trigger=trigger)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
