@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from appliance.agreement import Agreement
+from appliance.incumbent import Incumbent
 from appliance.standings import CandidateResult
 
 _REAL_FAULTS = (
@@ -48,8 +49,11 @@ class Case:
         )
 
 
-def on_chance(case: Case, alike: Sequence[str], used: str, *, fallback: str | None) -> Advice:
-    """Nothing is surely better than chance, but for kinds of anomaly that all find `alike`."""
+def on_chance(case: Case, alike: Sequence[str], end: str) -> Advice:
+    """Nothing is surely better than chance, but for kinds of anomaly that all find `alike`.
+
+    end: what is used, as of `stand_in`.
+    """
     leader = case.leader
     steps = [
         f"{_LOOK}: if you can hardly see them yourself, make the light, the focus and the position of the "
@@ -62,17 +66,17 @@ def on_chance(case: Case, alike: Sequence[str], used: str, *, fallback: str | No
     return Advice(
         reason="On synthetic anomalies no candidate is surely better than tossing a coin"
         f"{f', but for {_joined(alike)}, which all find alike' if alike else ''}: the best, "
-        f"{case.figures(leader)}; {_stand_in(used, fallback)}.",
+        f"{case.figures(leader)}; {end}.",
         next_steps=tuple(steps),
     )
 
 
-def on_disagreement(case: Case, agreement: Agreement, used: str, *, fallback: str | None) -> Advice:
-    """The rankings by kinds of anomaly agree no better than chance."""
+def on_disagreement(case: Case, agreement: Agreement, end: str) -> Advice:
+    """The rankings by kinds of anomaly agree no better than chance. end: as of `stand_in`."""
     return Advice(
         reason=f"The kinds of synthetic anomaly do not agree on which candidate "
         f"is better (agreement {agreement.w:.2f} of 1, by chance as high in {agreement.p_value:.0%} of "
-        f"cases): the best on average, {case.figures(case.leader)}; {_stand_in(used, fallback)}.",
+        f"cases): the best on average, {case.figures(case.leader)}; {end}.",
         next_steps=(
             f"{_LOOK} and switch off, under `generators`, the kinds that resemble no fault of this part; "
             "foreign pictures need not.",
@@ -84,14 +88,22 @@ def on_disagreement(case: Case, agreement: Agreement, used: str, *, fallback: st
 
 
 def on_choice(
-    case: Case, taken: CandidateResult, singles: Sequence[CandidateResult], unseen: Sequence[str]
+    case: Case,
+    taken: CandidateResult,
+    singles: Sequence[CandidateResult],
+    unseen: Sequence[str],
+    *,
+    stays: bool = False,
 ) -> Advice:
-    """Nothing is more than the margin better. unseen: kinds on which `taken` may not beat chance."""
+    """Nothing is more than the margin better. unseen: kinds on which `taken` may not beat chance.
+
+    stays: it is taken because it was in use before.
+    """
     if len(singles) == 1:
         comparison = "the only candidate"
     else:
         comparison = f"and at {case.confidence:.0%} confidence no other is more than {case.margin:g} better"
-        if taken is not case.leader and taken in singles:
+        if taken is not case.leader and taken in singles and not stays:
             comparison += "; of the candidates of which that holds none is cheaper"
     return Advice(
         reason=f"{case.start} {case.figures(taken)}, {comparison}.",
@@ -123,6 +135,23 @@ def on_tie(
         reason=f"{case.start} {case.figures(leader)}, {doubt}; {use}.",
         next_steps=(*_blind(unseen), _to_be_sure(case, taken), _REAL_FAULTS, *_one_kind(leader)),
     )
+
+
+def on_hold(case: Case, rival: CandidateResult, used: CandidateResult, unseen: Sequence[str]) -> Advice:
+    """What the photos would choose is not surely better than what is in use, which stays.
+
+    unseen: kinds on which `used` may not beat chance.
+    """
+    return Advice(
+        reason=f"{case.start} {case.figures(rival)}, but is not surely better than {used.name}.",
+        next_steps=(*_blind(unseen), _to_be_sure(case, used), _REAL_FAULTS, *_one_kind(case.leader)),
+    )
+
+
+def on_incumbent(words: Advice, incumbent: Incumbent) -> Advice:
+    """The same, and what becomes of the detector that was in use before."""
+    end = f"{incumbent.name} was in use and stays" if incumbent.kept else f"it replaces {incumbent.name}"
+    return replace(words, reason=f"{words.reason.removesuffix('.')}; {end}.")
 
 
 def _to_be_sure(case: Case, taken: CandidateResult) -> str:
@@ -166,7 +195,10 @@ def _more_parts(parts: int, share: float, *, to: str) -> str:
     return f"Add photos of at least {tens} more good parts to {to}, then calibrate again."
 
 
-def _stand_in(used: str, fallback: str | None) -> str:
+def stand_in(used: str, fallback: str | None, *, stays: bool) -> str:
+    """What is used where nothing can be decided. stays: since it was so far."""
+    if stays:
+        return "that is no reason for a change"
     if fallback is None:
         return f"{used} is used, as the settings name no fallback"
     return f"{used} is used, as the settings say for this case"

@@ -8,7 +8,7 @@ A function of photos, settings, engines and seed, with no other state: it can ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,26 @@ from appliance.threads import workers
 from appliance.threshold import Threshold
 from appliance.trials import TrialRecord, Workshop
 
+# Told of the run's folder, its plan, and what result.json will hold; may write further files of the run.
+Judge = Callable[[Path, Plan, Mapping[str, Any]], None]
+
 LATENCY_SAMPLE = 4  # photos on which the candidates' speed is measured
 
 
 def calibrate(
-    images: Path, out: Path, station: StationSettings, engine_settings: EnginesSettings, progress: Progress
+    images: Path,
+    out: Path,
+    station: StationSettings,
+    engine_settings: EnginesSettings,
+    progress: Progress,
+    *,
+    incumbent: str | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """Calibrate on the photos in `images`, write the run folder `out`, return what its result.json holds.
 
+    incumbent: the detector that the station has, which stays unless another is surely better. judge: called
+    with all of the run done but result.json.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there,
     GoodpartsError if `out` cannot be written. `out` appears whole or not at all.
     """
@@ -53,20 +65,30 @@ def calibrate(
         for warning in plan.warnings:
             progress.say(f"warning: {warning}")
         progress.total(plan.units)
-        return run_plan(plan, draft, clock, progress, place=out)
+        return run_plan(plan, draft, clock, progress, place=out, incumbent=incumbent, judge=judge)
 
 
 def run_plan(
-    plan: Plan, folder: Path, clock: StageClock, progress: Progress, *, place: Path
+    plan: Plan,
+    folder: Path,
+    clock: StageClock,
+    progress: Progress,
+    *,
+    place: Path,
+    incumbent: str | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
-    """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end."""
+    """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end.
+
+    incumbent, judge: as of `calibrate`.
+    """
     with workers(plan.engines.threads) as pool:
         gallery = Gallery(folder / ANOMALIES)
         workshop = Workshop(pool=pool, gallery=gallery, clock=clock, progress=progress)
         support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
         record = try_candidates(plan, support, workshop)
         gallery.close()
-        decision = decide_on(record, plan, workshop)
+        decision = decide_on(record, plan, workshop, incumbent=incumbent)
         delivery = _deliver(plan, support, decision.chosen, record, gallery, folder, workshop)
     progress.step("writing the report")
     write_scores(folder / SCORES, [*record.blocks, *delivery.blocks], record.candidates)
@@ -88,6 +110,8 @@ def run_plan(
     result = result_of(plan, outcome, clock.rows())
     with clock.stage("write report"):
         write_report(folder, result, place=place)
+    if judge is not None:
+        judge(folder, plan, result)
     result["stages"] = clock.rows()
     write_result(folder, result)
     return result

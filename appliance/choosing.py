@@ -62,8 +62,13 @@ def try_candidates(plan: Plan, support: Pictures, workshop: Workshop) -> TrialRe
     return record
 
 
-def decide_on(record: TrialRecord, plan: Plan, workshop: Workshop) -> Decision:
-    """DetectorError if no candidate is left to decide on, or the fallback of the settings failed."""
+def decide_on(
+    record: TrialRecord, plan: Plan, workshop: Workshop, *, incumbent: str | None = None
+) -> Decision:
+    """DetectorError if no candidate is left to decide on, or the fallback of the settings failed.
+
+    incumbent: the detector that the station has; None in its first calibration.
+    """
     workshop.progress.step("choosing")
     evidence = record.evidence()
     if not evidence.candidates:
@@ -73,7 +78,14 @@ def decide_on(record: TrialRecord, plan: Plan, workshop: Workshop) -> Decision:
     if options.fallback in record.failures:
         raise DetectorError(f"decision.fallback: {options.fallback} {record.failures[options.fallback]}")
     with workshop.clock.stage("decide"):
-        return decide(evidence, costs_of(record), options, rng=seeds.stream(plan.station.seed, "decide"))
+        return decide(
+            evidence,
+            costs_of(record),
+            options,
+            rng=seeds.stream(plan.station.seed, "decide"),
+            incumbent=incumbent,
+            failures=record.failures,
+        )
 
 
 def costs_of(record: TrialRecord) -> dict[str, float]:

@@ -14,6 +14,9 @@ The *leader* is the first of `standings` that is no ensemble. Then, in this orde
 
 An abstaining decision uses the fallback of the settings, without one the ensemble, or else the leader.
 
+**A station that has a detector** keeps it unless what is chosen so is surely better (incumbent.py). Where it
+stays without being surely near the best itself, the outcome is `tied`.
+
 **Near the best with certainty** at confidence c: in at least c of the paired bootstrap replicates no single
 candidate has an AUROC more than `margin` above its own. So `chosen` promises that nothing much better was
 passed over, not that all others are worse; equal candidates are all near the best. That the same data put
@@ -49,6 +52,7 @@ from appliance.auroc import fold_aurocs
 from appliance.bootstrap import Replicates, bootstrap, source_parts
 from appliance.errors import ConfigurationError
 from appliance.evidence import Evidence
+from appliance.incumbent import Incumbent, held
 from appliance.standings import ROUNDING, CandidateResult, GeneratorScore, standings
 
 __all__ = ["CandidateResult", "Decision", "DecisionOptions", "GeneratorScore", "Outcome", "decide"]
@@ -78,6 +82,7 @@ class Decision:
     candidates: tuple[CandidateResult, ...]  # by rank, an ensemble among them
     agreement: Agreement | None  # None: fewer than 3 candidates, or than 2 kinds that have something to say
     tied: tuple[str, ...] = ()  # who shares the first place, by rank, when the outcome is `tied`
+    incumbent: Incumbent | None = None  # None: no detector was in use before
 
 
 def decide(
@@ -86,12 +91,15 @@ def decide(
     options: DecisionOptions | None = None,
     *,
     rng: np.random.Generator,
+    incumbent: str | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> Decision:
     """The decision that the evidence supports; the order of candidates and trials does not matter.
 
     evidence: finite scores only (candidates that failed are left out by the caller). costs: one for each
-    candidate, in any unit, lower is better. ConfigurationError if `options.fallback` is not among the
-    candidates.
+    candidate, in any unit, lower is better. incumbent: the detector that the station has, whether or not it
+    is among the candidates; failures: why candidates are not, by name. ConfigurationError if
+    `options.fallback` is not among the candidates.
     """
     options = options or DecisionOptions()
     _check(evidence, costs, options)
@@ -105,23 +113,31 @@ def decide(
     unseen = partial(_unseen, voting, replicates, sure)
     seen = _seen(voting, replicates, sure, field.leader.name)
     case = advice.Case(field.leader, parts=source_parts(voting).size, margin=margin, confidence=sure)
-    conclude = partial(_concluded, candidates, agreement)
+    near, close = _near_best(field, sure), _close(field, options)
+    is_chance = _is_chance(seen, unseen(field.leader.name), telling, candidates=len(field.singles))
+    contradiction = None if near or not _disagree(agreement, options) else agreement
+    abstains = is_chance or contradiction is not None
+    rival = _stand_in(field, options) if abstains else _taken(field, near, close, costs)
+    before = _before(incumbent, rival, candidates, replicates, voting, failures or {}, options)
+    kept = before is not None and before.kept
+    used = _named(candidates, incumbent if kept and incumbent is not None else rival)
+    stays = used.name != rival  # against what the photos alone would choose
+    conclude = partial(_concluded, candidates, agreement, before, used.name)
 
-    stand_in = options.fallback or (field.ensemble or field.leader).name
-    if _is_chance(seen, unseen(field.leader.name), telling, candidates=len(field.singles)):
-        words = advice.on_chance(case, seen, stand_in, fallback=options.fallback)
-        return conclude("abstained", stand_in, words)
-    if near := _near_best(field, sure):
-        taken = _cheapest(near, costs)
-        words = advice.on_choice(case, taken, field.singles, unseen(taken.name))
-        return conclude("chosen", taken.name, words)
-    if agreement is not None and _disagree(agreement, options):
-        words = advice.on_disagreement(case, agreement, stand_in, fallback=options.fallback)
-        return conclude("abstained", stand_in, words)
-    close = _close(field, options)
-    taken = field.ensemble or _cheapest([field.leader, *close], costs)
-    words = advice.on_tie(case, close, taken, unseen(taken.name), is_ensemble=field.ensemble is not None)
-    return conclude("tied", taken.name, words, tied=tuple(c.name for c in [field.leader, *close]))
+    stand_in = advice.stand_in(used.name, options.fallback, stays=kept)
+    if is_chance:
+        return conclude("abstained", advice.on_chance(case, seen, stand_in))
+    if contradiction is not None:
+        return conclude("abstained", advice.on_disagreement(case, contradiction, stand_in))
+    if near and (not stays or used.p_near_best >= sure - ROUNDING):
+        words = advice.on_choice(case, used, field.singles, unseen(used.name), stays=stays)
+        return conclude("chosen", words)
+    if stays:
+        words = advice.on_hold(case, _named(candidates, rival), used, unseen(used.name))
+    else:
+        is_ensemble = used is field.ensemble
+        words = advice.on_tie(case, close, used, unseen(used.name), is_ensemble=is_ensemble)
+    return conclude("tied", words, tied=_tied(field, close, used))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +162,55 @@ def _near_best(field: _Field, confidence: float) -> list[CandidateResult]:
         for some in (field.singles, [field.ensemble])
     )
     return singles or ensembles
+
+
+def _stand_in(field: _Field, options: DecisionOptions) -> str:
+    return options.fallback or (field.ensemble or field.leader).name
+
+
+def _taken(
+    field: _Field,
+    near: Sequence[CandidateResult],
+    close: Sequence[CandidateResult],
+    costs: Mapping[str, float],
+) -> str:
+    """Whom the photos choose if they do not abstain."""
+    if near:
+        return _cheapest(near, costs).name
+    return (field.ensemble or _cheapest([field.leader, *close], costs)).name
+
+
+def _before(
+    incumbent: str | None,
+    rival: str,
+    candidates: Sequence[CandidateResult],
+    replicates: Replicates,
+    voting: Evidence,
+    failures: Mapping[str, str],
+    options: DecisionOptions,
+) -> Incumbent | None:
+    if incumbent is None:
+        return None
+    return held(
+        incumbent,
+        rival,
+        candidates,
+        replicates,
+        voting.candidates,
+        failures,
+        confidence=options.confidence,
+        margin=options.margin,
+    )
+
+
+def _named(candidates: Sequence[CandidateResult], name: str) -> CandidateResult:
+    return next(candidate for candidate in candidates if candidate.name == name)
+
+
+def _tied(field: _Field, close: Sequence[CandidateResult], used: CandidateResult) -> tuple[str, ...]:
+    """The leader, those that may be as good, and what is used, if it is a single candidate."""
+    shared = {field.leader.name, used.name, *(candidate.name for candidate in close)}
+    return tuple(candidate.name for candidate in field.singles if candidate.name in shared)
 
 
 def _close(field: _Field, options: DecisionOptions) -> list[CandidateResult]:
@@ -204,20 +269,23 @@ def _cheapest(candidates: Sequence[CandidateResult], costs: Mapping[str, float])
 def _concluded(
     candidates: tuple[CandidateResult, ...],
     agreement: Agreement | None,
+    before: Incumbent | None,
+    used: str,
     outcome: Outcome,
-    chosen: str,
     words: advice.Advice,
     *,
     tied: tuple[str, ...] = (),
 ) -> Decision:
+    words = words if before is None else advice.on_incumbent(words, before)
     return Decision(
         outcome=outcome,
-        chosen=chosen,
+        chosen=used,
         reason=words.reason,
         next_steps=words.next_steps,
         candidates=candidates,
         agreement=agreement,
         tied=tied,
+        incumbent=before,
     )
 
 
@@ -226,10 +294,10 @@ def _certainly_worse(other: CandidateResult, confidence: float) -> bool:
     return other.leader_ahead >= confidence - ROUNDING
 
 
-def _disagree(agreement: Agreement, options: DecisionOptions) -> bool:
+def _disagree(agreement: Agreement | None, options: DecisionOptions) -> bool:
     """Whether the rankings agree no better than chance."""
     level = 1 - options.confidence
-    return agreement.smallest_p <= level < agreement.p_value
+    return agreement is not None and agreement.smallest_p <= level < agreement.p_value
 
 
 def _check(evidence: Evidence, costs: Mapping[str, float], options: DecisionOptions) -> None:

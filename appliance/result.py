@@ -54,6 +54,7 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
         "decision": decision.outcome,
         "chosen": decision.chosen,
         "tied": list(decision.tied),
+        "incumbent": None if decision.incumbent is None else dataclasses.asdict(decision.incumbent),
         "reason": decision.reason,
         "next_steps": list(decision.next_steps),
         "threshold": dataclasses.asdict(outcome.threshold),

@@ -5,6 +5,7 @@ report.html   for a person
 scores.csv    every score behind the decision
 anomalies/    some of the synthetic anomalies, with thumbnails of their parents
 banks/        one folder for each candidate: what it needs to score
+contest.json  of a later calibration in the service: how it was judged beside the detector before
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ REPORT = "report.html"
 SCORES = "scores.csv"
 ANOMALIES = "anomalies"
 BANKS = "banks"
-ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
+CONTEST = "contest.json"
+ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, CONTEST, RESULT)
+OPTIONAL = (CONTEST,)  # not every run has them
 REPLAY = "goodparts-replay"  # the file that marks the folder of a replay
 SCHEMA_VERSION = 1
 NAME_KEPT = 40  # letters of a run's name in that of its draft: file systems allow 255 bytes in all
@@ -147,6 +150,8 @@ def _move_into_place(draft: Path, out: Path) -> None:
         return
     # A replaced run stops being a run before it loses anything else, and is one again with the last move.
     (out / RESULT).unlink(missing_ok=True)
+    for name in OPTIONAL:  # of the old run: the new one may have none
+        _remove(out / name)
     for entry in sorted(draft.iterdir(), key=lambda path: path.name == RESULT):
         _remove(out / entry.name)
         entry.rename(out / entry.name)

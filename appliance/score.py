@@ -74,13 +74,20 @@ class Scorer:
                 yield Scored(path=path, detector=name, threshold=threshold, error=f"the score is {score}")
 
 
-def load_scorer(run: Path, *, every_candidate: bool = False, threads: int | None = None) -> Scorer:
-    """The detectors of a run folder. `threads` None: as many as the calibration had.
+def load_scorer(
+    run: Path,
+    *,
+    every_candidate: bool = False,
+    threads: int | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> Scorer:
+    """The detectors of a run folder. `threads` None: as many as the calibration had. result: what result.json
+    will hold, of a run that lacks nothing else.
 
     UsageError if `run` is not a finished run; DetectorError or EngineError if a bank or an engine is damaged,
     missing or another one.
     """
-    result = read_result(run)
+    result = read_result(run) if result is None else result
     banks = {row["name"]: row["bank"] for row in result["candidates"] if row.get("bank")}
     chosen = result["chosen"]
     if chosen not in banks:

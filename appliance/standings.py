@@ -73,7 +73,7 @@ def standings(
     order = _order(votes, names, costs)
     leader = next(c for c in order if c in singles)
     p_best, p_near = _share_best(replicates.auroc), _share_near_best(replicates.auroc, singles, margin)
-    ahead = _share_ahead(replicates.auroc, leader)
+    ahead = share_ahead(replicates.auroc, leader)
     return tuple(
         CandidateResult(
             name=names[c],
@@ -130,8 +130,8 @@ def _share_near_best(auroc: Floats, singles: Sequence[int], margin: float) -> Fl
     return share
 
 
-def _share_ahead(auroc: Floats, leader: int) -> Floats:
-    """[B, C] -> [C] share of replicates in which the leader is better; equal counts one half."""
+def share_ahead(auroc: Floats, leader: int) -> Floats:
+    """[B, C] -> [C] share of replicates in which candidate `leader` is better; equal counts one half."""
     advantage = auroc[:, [leader]] - auroc
     share: Floats = ((1 + np.sign(advantage.round(9))) / 2).mean(axis=0)
     return share

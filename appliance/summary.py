@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from appliance.incumbent import sentence
 from appliance.run_folder import REPORT, RESULT
 
 SHOWN = 8  # candidates; the report has them all
@@ -21,9 +22,11 @@ _TITLES = {
 def summary(result: Mapping[str, Any], out: Path) -> str:
     """Several lines of plain text."""
     ranked = [row for row in result["candidates"] if row["rank"] is not None]
+    before = sentence(result.get("incumbent"))
     lines = [
         f"{_TITLES[result['decision']]} {result['chosen']}",
         f"  {result['reason']}",
+        *([f"  {before}"] if before else []),
         f"  {threshold_sentence(result['threshold'])}",
         *finds_lines(result),
         "",

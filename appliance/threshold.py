@@ -183,3 +183,9 @@ def binomial(n: int, k: int, rate: float) -> float:
     """P(Binomial(n, rate) = k), through logarithms: n choose k overflows a float from n = 1030 on."""
     ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return math.exp(ways + k * math.log(rate) + (n - k) * math.log1p(-rate))
+
+
+def probability_of_at_least(count: int, n: int, rate: float) -> float:
+    """P(Binomial(n, rate) >= count), 0 < rate < 1."""
+    assert 0 <= count <= n and 0 < rate < 1, f"{count} of {n} at {rate}"
+    return min(1.0, math.fsum(binomial(n, k, rate) for k in range(count, n + 1)))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
-from appliance.replay.false_rejects import probability_of_at_least
+from appliance.threshold import probability_of_at_least
 
 Floats = npt.NDArray[np.float64]
 

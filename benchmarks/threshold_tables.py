@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from appliance.replay.false_rejects import probability_of_at_least
+from appliance.threshold import probability_of_at_least
 from benchmarks.exchangeable import (
     Split,
     expected_above,

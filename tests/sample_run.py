@@ -60,6 +60,7 @@ def sample_result(*, decision: str = "chosen", candidates: int = 7, failed: int 
         "decision": decision,
         "chosen": chosen,
         "tied": tied,
+        "incumbent": None,
         "reason": _REASONS[decision],
         "next_steps": [
             "Score a few parts with known faults before you rely on it.",

@@ -10,7 +10,6 @@ photos.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from appliance.threshold import binomial
+from appliance.threshold import probability_of_at_least
 
 Floats = npt.NDArray[np.float64]
 Method = Literal["held_out", "cross_fitted"]
@@ -93,12 +92,6 @@ def summaries(units: Sequence[ThresholdUnit]) -> list[ThresholdSummary]:
     """Tasks together, by seed and then by method. Each task once a seed, all with one promised rate."""
     keys = sorted({(unit.seed, unit.method) for unit in units})
     return [_summary([unit for unit in units if (unit.seed, unit.method) == key]) for key in keys]
-
-
-def probability_of_at_least(count: int, n: int, rate: float) -> float:
-    """P(Binomial(n, rate) >= count), 0 < rate < 1."""
-    assert 0 <= count <= n and 0 < rate < 1, f"{count} of {n} at {rate}"
-    return min(1.0, math.fsum(binomial(n, k, rate) for k in range(count, n + 1)))
 
 
 def _summary(units: Sequence[ThresholdUnit]) -> ThresholdSummary:

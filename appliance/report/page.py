@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from appliance.incumbent import sentence
 from appliance.report import figures, words
 from appliance.report.operating import meaning
 from appliance.report.pictures import SCALES, Scale, albums
@@ -56,6 +57,7 @@ def _page(result: Result, run: Path, scores: Sequence[Scored], scale: Scale, *, 
         .render(
             r=result,
             chosen=words.candidate(result, result["chosen"]),
+            before=sentence(result.get("incumbent")),
             headline=words.HEADLINES[result["decision"]],
             candidates=_candidates(result),
             strips=_strips(result, scores),

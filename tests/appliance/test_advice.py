@@ -41,7 +41,7 @@ def test_pairs_are_rounded_down():
 @pytest.mark.parametrize(("low", "more"), [(0.48, 10), (0.44, 40)])
 def test_missing_photos_follow_the_square_of_the_uncertainty(low, more):
     """At AUROC .6, 20 parts, a lower end .12 below needs 1.44 times the parts, .16 below 2.56 times."""
-    steps = on_chance(case(candidate("a", 0.6, low=low)), [], "a", fallback=None).next_steps
+    steps = on_chance(case(candidate("a", 0.6, low=low)), [], "a is used").next_steps
     assert f"at least {more} more good parts" in steps[0]
 
 

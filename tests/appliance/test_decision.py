@@ -67,10 +67,13 @@ def simulated(
     return Evidence(candidates=[f"c{i}" for i in range(n_candidates)], trials=trials)
 
 
-def decided(evidence: Evidence, *, seed: int = 0, costs=None, **options) -> Decision:
+def decided(
+    evidence: Evidence, *, seed: int = 0, costs=None, incumbent=None, failures=None, **options
+) -> Decision:
     costs = costs or dict.fromkeys(evidence.candidates, 1.0)
     settings = DecisionOptions(**{"resamples": 300, **options})
-    return decide(evidence, costs, settings, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return decide(evidence, costs, settings, rng=rng, incumbent=incumbent, failures=failures)
 
 
 def copied(evidence: Evidence, source: int, names) -> Evidence:
@@ -354,6 +357,119 @@ def test_scores_must_be_finite():
     evidence.trials[0].round_trip_scores[1, 0] = np.nan
     with pytest.raises(AssertionError, match="generator 0, fold 0"):
         decided(evidence)
+
+
+def before_of(decision: Decision):
+    assert decision.incumbent is not None
+    return decision.incumbent
+
+
+@pytest.mark.parametrize("parts", [12, 200])
+def test_an_equal_incumbent_stays(parts):
+    """However sure the photos are and though another is cheaper: a change would be worth nothing."""
+    one = simulated([0.9], rng=np.random.default_rng(0), parts=parts)
+    evidence = copied(one, 0, ["alpha", "beta"])
+    decision = decided(evidence, costs={"alpha": 3.0, "beta": 1.0}, incumbent="alpha")
+    assert decided(evidence, costs={"alpha": 3.0, "beta": 1.0}).chosen == "beta"
+    assert (decision.chosen, before_of(decision).kept) == ("alpha", True)
+    assert decision.outcome == ("chosen" if parts == 200 else "tied")
+    assert decision.reason.endswith("; alpha was in use and stays.")
+    if parts == 200:
+        assert "no candidate is more than 0.02 of AUROC better" in before_of(decision).why
+    else:
+        assert "beta is better in" in before_of(decision).why
+
+
+def test_a_surely_worse_incumbent_is_replaced():
+    """Then the decision is that of a station without one, and its reason says whom it replaces."""
+    evidence = simulated([0.75, 0.97, 0.6], rng=np.random.default_rng(0), parts=60)
+    fresh, decision = decided(evidence), decided(evidence, incumbent="c0")
+    assert replace(decision, incumbent=None, reason=fresh.reason) == fresh
+    assert decision.reason == f"{fresh.reason[:-1]}; it replaces c0."
+    assert before_of(decision).why.startswith("c1 is better in 100 of 100 resampled runs")
+
+
+def test_the_choice_of_before_may_be_made_again():
+    """Then nothing but the words differs from a first calibration."""
+    evidence = simulated([0.7, 0.97], rng=np.random.default_rng(0), parts=60)
+    fresh, decision = decided(evidence), decided(evidence, incumbent="c1")
+    assert replace(decision, incumbent=None, reason=fresh.reason) == fresh
+    assert before_of(decision).why == "It is what these photos would choose anew."
+
+
+def test_an_incumbent_that_stays_by_doubt_is_tied():
+    """It is not surely near the best, so that `chosen` would promise too much; its blind spots are named."""
+    evidence = simulated([[0.93, 0.9], [0.93, 0.9], [0.7, 0.5]], rng=np.random.default_rng(3), parts=14)
+    decision = decided(evidence, incumbent="c1", margin=0.001)
+    assert decided(evidence, margin=0.001).chosen == "c0"
+    assert (decision.outcome, decision.chosen) == ("tied", "c1")
+    assert set(decision.tied) == {"c0", "c1"}
+    assert "not surely better than c1; c1 was in use and stays" in decision.reason
+    assert "generator 2" in decision.next_steps[0]
+    assert "better than c1" in decision.next_steps[1]
+
+
+@pytest.mark.parametrize("fallback", [None, "c2"])
+def test_who_abstains_keeps_what_is_in_use(fallback):
+    """What serves is a better stand-in than one never tried here, the fallback of the settings included."""
+    evidence = simulated([0.5, 0.5, 0.5], rng=np.random.default_rng(0))
+    decision = decided(evidence, fallback=fallback, incumbent="c1")
+    assert (decision.outcome, decision.chosen, before_of(decision).kept) == ("abstained", "c1", True)
+    assert "c1 was in use and stays" in decision.reason
+    assert "is used, as the settings" not in decision.reason
+
+
+def test_an_ensemble_in_use_stays():
+    """Whatever its members were, the ensemble of today is the same detector."""
+    evidence = with_ensemble(simulated([0.97, 0.97], rng=np.random.default_rng(0), parts=200), [0, 1])
+    decision = decided(evidence, incumbent="mean")
+    assert decided(evidence).chosen in ("c0", "c1")
+    assert (decision.outcome, decision.chosen) == ("chosen", "mean")
+
+
+@pytest.mark.parametrize(
+    ("failures", "why"),
+    [
+        ({"gone": "could not be fitted: OSError: no"}, "It could not be fitted: OSError: no."),
+        ({}, "It is no candidate of this calibration: not installed any more, or excluded."),
+    ],
+)
+def test_an_incumbent_that_is_gone_is_replaced(failures, why):
+    """Without a question, and with the reason."""
+    evidence = simulated([0.9, 0.9], rng=np.random.default_rng(0))
+    fresh, decision = decided(evidence), decided(evidence, incumbent="gone", failures=failures)
+    assert (decision.outcome, decision.chosen) == (fresh.outcome, fresh.chosen)
+    assert (before_of(decision).kept, before_of(decision).why) == (False, why)
+    assert decision.reason.endswith("; it replaces gone.")
+
+
+def test_no_incumbent_is_locked_in():
+    """A detector .1 below the best, kept by doubt with few photos, goes when there are enough."""
+    kept = {
+        parts: np.mean(
+            [
+                before_of(
+                    decided(
+                        simulated([0.85, 0.95], rng=np.random.default_rng(i), parts=parts), incumbent="c0"
+                    )
+                ).kept
+                for i in range(20)
+            ]
+        )
+        for parts in (12, 100)
+    }
+    assert kept[12] > kept[100] == 0
+
+
+def test_equal_detectors_change_seldom():
+    """Of ten stations with two equal detectors at most one changes; without an incumbent three would."""
+    changed, other = [], []
+    for i in range(40):
+        evidence = simulated([0.9, 0.9], rng=np.random.default_rng(i), parts=30)
+        changed.append(decided(evidence, incumbent="c0").chosen != "c0")
+        other.append(decided(evidence).chosen != "c0")
+    assert np.mean(changed) <= 0.1 + 3 * (0.09 / 40) ** 0.5
+    assert np.mean(other) > 0.3
 
 
 def test_words_are_sentences():

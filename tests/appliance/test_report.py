@@ -82,6 +82,14 @@ def test_the_decision_is_said_in_words(tmp_path: Path, decision: str, says: str)
     assert all(step in found.text for step in result["next_steps"])
 
 
+def test_the_detector_of_before_is_told_of(tmp_path: Path) -> None:
+    """What became of it, in a sentence; nothing where there was none."""
+    before = {"name": "gabor", "kept": True, "why": "At 90 % confidence nothing is better."}
+    said = "In use before: gabor, which stays. At 90 % confidence nothing is better."
+    assert said in bare(tmp_path, {**sample_result(), "incumbent": before}).text
+    assert "In use before" not in bare(tmp_path, sample_result()).text
+
+
 def test_a_prompts_texts_are_shown(tmp_path: Path) -> None:
     """Of the chosen one in a sentence beside the decision, of all in a table; without prompts neither."""
     result = sample_result()

@@ -19,6 +19,7 @@ from appliance.decision import CandidateResult, Decision, GeneratorScore
 from appliance.detectors.prompts import PromptDetector
 from appliance.evidence import Evidence
 from appliance.generators import GENERATORS
+from appliance.incumbent import Incumbent
 from appliance.intake import Intake, Refusal
 from appliance.operating import Operating, operating
 from appliance.photo import Photo
@@ -127,6 +128,17 @@ def test_the_result_fits_its_schema(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "result.json").read_text("utf-8"))
     jsonschema.validate(read, SCHEMA, format_checker=jsonschema.FormatChecker())
     assert read == json.loads(json.dumps(result))
+
+
+def test_the_detector_of_before_is_written() -> None:
+    """Its name, whether it stays, and why; null in a first calibration."""
+    outcome = _outcome()
+    before = Incumbent(name="second", kept=False, why="It could not be fitted: no.")
+    again = dataclasses.replace(outcome, decision=dataclasses.replace(outcome.decision, incumbent=before))
+    result = result_of(_plan(), again, STAGES)
+    assert result["incumbent"] == {"name": "second", "kept": False, "why": "It could not be fitted: no."}
+    jsonschema.validate(result, SCHEMA)
+    assert result_of(_plan(), outcome, STAGES)["incumbent"] is None
 
 
 def test_what_a_threshold_means_is_written() -> None:

@@ -15,6 +15,7 @@ from appliance.errors import GoodpartsError, UsageError
 from appliance.run_folder import (
     ANOMALIES,
     BANKS,
+    CONTEST,
     ENTRIES,
     REPORT,
     RESULT,
@@ -31,7 +32,7 @@ def _fill(draft: Path, mark: str) -> None:
     for name in (ANOMALIES, BANKS):
         (draft / name).mkdir()
         (draft / name / mark).write_text(mark)
-    for name in (REPORT, SCORES, RESULT):
+    for name in (REPORT, SCORES, CONTEST, RESULT):
         (draft / name).write_text(mark)
 
 
@@ -49,6 +50,18 @@ def test_a_run_appears_when_it_is_done(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted(ENTRIES)
     assert out.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in out.parent.iterdir()] == ["run"]
+
+
+def test_a_contest_goes_with_its_run(tmp_path: Path) -> None:
+    """A run that was not judged beside another does not inherit the verdict of the one it replaces."""
+    out = tmp_path / "run"
+    _write_run(out)
+    assert (out / CONTEST).is_file()
+    with writing(out) as draft:
+        _fill(draft, "second")
+        (draft / CONTEST).unlink()
+    assert not (out / CONTEST).exists()
+    assert (out / RESULT).read_text() == "second"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a fault"), KeyboardInterrupt(), GoodpartsError("a fault")])

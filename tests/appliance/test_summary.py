@@ -31,6 +31,16 @@ def test_the_decision_comes_first(decision: str, title: str) -> None:
     assert all(f"  next: {step}" in lines for step in result["next_steps"])
 
 
+def test_it_says_what_became_of_the_detector_of_before() -> None:
+    """In a line of its own; a first calibration, or a result of before there was one, has no such line."""
+    before = {"name": "gabor", "kept": True, "why": "At 90 % confidence nothing is better."}
+    lines = summary({**sample_result(), "incumbent": before}, OUT).splitlines()
+    assert lines[2] == "  In use before: gabor, which stays. At 90 % confidence nothing is better."
+    gone = summary({**sample_result(), "incumbent": {**before, "kept": False}}, OUT)
+    assert "In use before: gabor, which is replaced." in gone
+    assert "In use before" not in summary(sample_result(), OUT)
+
+
 def test_it_says_where_the_rest_is() -> None:
     """The report, the result, and a command that a shell takes as it stands."""
     lines = summary(sample_result(), OUT).splitlines()

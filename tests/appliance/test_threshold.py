@@ -18,6 +18,7 @@ from appliance.threshold import (
     largest_k,
     part_maxima,
     parts_needed,
+    probability_of_at_least,
     supported_rate,
     threshold_cross_fitted,
     threshold_held_out,
@@ -175,3 +176,16 @@ def test_a_cross_fitted_threshold_says_what_is_missing():
     assert (threshold.good_images, threshold.photos_missing) == (40, 39)
     assert held_out_count(40 + 38, ThresholdOptions(), 20) == 0
     assert held_out_count(40 + 39, ThresholdOptions(), 20) == 59
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.05", "0.5"])
+@pytest.mark.parametrize(("count", "n"), [(0, 1), (1, 1), (3, 30), (30, 30), (12, 200)])
+def test_the_test_in_exact_arithmetic(count, n, rate):
+    """The p-value equals that of fractions without rounding."""
+    found = probability_of_at_least(count, n, float(rate))
+    assert found == pytest.approx(float(exceeding(n, count, Fraction(rate))), rel=1e-10)
+
+
+def test_a_test_of_many_photos_does_not_overflow():
+    """Six thousand photos at the promised rate are about as likely as not."""
+    assert 0.4 < probability_of_at_least(300, 6000, 0.05) < 0.6
