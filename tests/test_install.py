@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -98,7 +99,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_all_is_in_its_place(box: Path, python: Path) -> None:
-    """Program, unit, user, folders, a command on the path; not a file more, and all readable by the service."""
+    """Program, unit, user, folders, a command on the path; not a file more, and the service can read all."""
     _install(box, python)
     assert set(_tree(box)) == {
         *(f"{PROGRAM}/{name}" for name in ("pyvenv.cfg", "note.json", "bin/python", "bin/goodparts")),
@@ -262,6 +263,22 @@ def test_the_wheel_brings_the_units() -> None:
     brought = set(project["tool"]["setuptools"]["data-files"]["share/goodparts/systemd"])
     lying = {f"systemd/{path.name}" for path in (ROOT / "systemd").iterdir()}
     assert brought == lying - {"systemd/install.sh"}
+
+
+def test_the_manual_names_what_there_is() -> None:
+    """Every setting in docs/operations.md exists, every place is the installer's, and it stays short."""
+    manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    every = yaml.safe_load((ROOT / "config/appliance.yaml").read_text(encoding="utf-8"))
+    named = [name.split(".") for name in re.findall(r"`([a-z_]+\.[a-z_]+)`", manual)]
+    settings = [(group, key) for group, key in named if group in every]
+    assert len(settings) > 8
+    assert [(group, key) for group, key in settings if key not in every[group]] == []
+    script = (ROOT / "systemd/install.sh").read_text(encoding="utf-8")
+    for place in ("/etc/goodparts/goodparts.yaml", "/var/lib/goodparts", "/usr/local/bin/goodparts"):
+        assert place in manual
+        assert place in script
+    assert f"127.0.0.1:{every['http']['port']}" in manual
+    assert len(manual.splitlines()) < 200
 
 
 @pytest.mark.slow

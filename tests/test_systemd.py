@@ -1,7 +1,7 @@
 """systemd/: the units say what keeps the service alive, and what keeps it in its place.
 
-Facts are read from the files; where systemd is on the machine its own tools judge them, and the kernel shows that a
-calibration runs under the calls that the units allow.
+Facts are read from the files; where systemd is on the machine its own tools judge them, and the kernel shows
+that a calibration runs under the calls that the units allow.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _only(unit: Path, key: str) -> str:
 
 @every_unit
 def test_it_lives_as_long_as_it_proves_progress(unit: Path) -> None:
-    """Type=notify with a watchdog that only the main process feeds; the watchdog's end shows where it stood."""
+    """Type=notify with a watchdog that only the main process feeds; its end leaves traces of all threads."""
     assert _only(unit, "Type") == "notify"
     assert _only(unit, "NotifyAccess") == "main"
     assert _only(unit, "WatchdogSec") == "2min"
@@ -64,7 +64,7 @@ def test_it_comes_back_but_not_from_wrong_settings(unit: Path) -> None:
 
 @every_unit
 def test_a_child_that_is_killed_for_memory_does_not_stop_it(unit: Path) -> None:
-    """A calibration that takes too much is the kernel's to kill, alone; no limit on addresses, which CUDA needs."""
+    """A calibration that takes too much is killed alone; no limit on addresses, which would stop CUDA."""
     assert _only(unit, "OOMPolicy") == "continue"
     assert not {key for key in ("LimitAS", "LimitRSS", "MemoryMax") if values(unit, key)}
 
@@ -87,7 +87,7 @@ def test_the_broker_and_webhooks_stay_in_reach(unit: Path) -> None:
 
 @every_unit
 def test_niceness_inotify_and_the_driver_stay_in_reach(unit: Path) -> None:
-    """~@resources would forbid a calibration to stand back, ProcSubset=pid hide limits and the driver's files."""
+    """~@resources would keep a calibration from standing back; ProcSubset=pid hides limits and the driver."""
     assert _only(unit, "ProcSubset") == "all"
     if shutil.which("systemd-analyze"):
         calls = allowed_calls(unit)
