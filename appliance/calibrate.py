@@ -8,7 +8,7 @@ A function of photos, settings, engines and seed, with no other state: it can ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from appliance.detectors.protocol import FittedDetector
 from appliance.errors import DetectorError
 from appliance.gallery import Gallery
 from appliance.operating import Operating, expected_rate, operating
+from appliance.photo_files import Listing
 from appliance.pictures import Pictures
 from appliance.plan import Plan, make_plan, parts_of
 from appliance.progress import Progress
@@ -51,9 +52,14 @@ def calibrate(
     *,
     incumbent: str | None = None,
     judge: Judge | None = None,
+    listing: Listing | None = None,
+    anchored: Collection[str] = (),
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Calibrate on the photos in `images`, write the run folder `out`, return what its result.json holds.
 
+    listing: the photo files, in place of all below `images`. anchored: sha256 of photos that are in every
+    bank, and so never held out for the certificate. run_id: None makes one of the time.
     incumbent: the detector that the station has, which stays unless another is surely better. judge: called
     with all of the run done but result.json.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there,
@@ -61,11 +67,15 @@ def calibrate(
     """
     clock = StageClock()
     with writing(out) as draft:
-        plan = make_plan(images, station, engine_settings, clock, progress)
+        plan = make_plan(
+            images, station, engine_settings, clock, progress, listing=listing, anchored=anchored
+        )
         for warning in plan.warnings:
             progress.say(f"warning: {warning}")
         progress.total(plan.units)
-        return run_plan(plan, draft, clock, progress, place=out, incumbent=incumbent, judge=judge)
+        return run_plan(
+            plan, draft, clock, progress, place=out, incumbent=incumbent, judge=judge, run_id=run_id
+        )
 
 
 def run_plan(
@@ -77,10 +87,11 @@ def run_plan(
     place: Path,
     incumbent: str | None = None,
     judge: Judge | None = None,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end.
 
-    incumbent, judge: as of `calibrate`.
+    incumbent, judge, run_id: as of `calibrate`.
     """
     with workers(plan.engines.threads) as pool:
         gallery = Gallery(folder / ANOMALIES)
@@ -107,7 +118,7 @@ def run_plan(
         latencies_ms=delivery.latencies_ms,
         banks=banks,
     )
-    result = result_of(plan, outcome, clock.rows())
+    result = result_of(plan, outcome, clock.rows(), run_id=run_id)
     with clock.stage("write report"):
         write_report(folder, result, place=place)
     if judge is not None:

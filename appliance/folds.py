@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +53,15 @@ def split(parts: Integers, *, folds: int, bank_share: float = 0.5, rng: np.rando
     return result
 
 
-def hold_out(parts: Integers, count: int, *, rng: np.random.Generator) -> Fold:
-    """`count` random parts, with all their photos, set aside as `evaluation`; the rest is `bank`."""
+def hold_out(parts: Integers, count: int, *, rng: np.random.Generator, staying: Collection[int] = ()) -> Fold:
+    """`count` random parts, with all their photos, set aside as `evaluation`; the rest is `bank`.
+
+    staying: parts that are in the bank in any case.
+    """
     distinct = np.unique(parts)
-    assert 0 <= count < distinct.size, f"{count} parts to hold out of {distinct.size}"
-    return _fold(parts, rng.permutation(distinct)[:count])
+    free = distinct[~np.isin(distinct, list(staying))]
+    assert 0 <= count < distinct.size and count <= free.size, f"{count} parts to hold out of {free.size}"
+    return _fold(parts, rng.permutation(free)[:count])
 
 
 def k_fold(parts: Integers, k: int, *, rng: np.random.Generator) -> list[Fold]:

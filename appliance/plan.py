@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,15 +18,16 @@ from appliance.errors import ConfigurationError
 from appliance.folds import hold_out
 from appliance.generators import GENERATORS, select
 from appliance.generators.foreign import Foreign
-from appliance.intake import Intake, IntakeOptions, take_in
+from appliance.intake import Intake, IntakeOptions, take_in, take_in_listed
 from appliance.photo import Photo
+from appliance.photo_files import Listing
 from appliance.pictures import median_aspect
 from appliance.progress import Progress
 from appliance.prompt_texts import PromptTexts, published_prompts
 from appliance.settings import EnginesSettings, StationSettings, foreign_among
 from appliance.stages import StageClock
 from appliance.threads import use_threads
-from appliance.threshold import ThresholdOptions, held_out_count
+from appliance.threshold import ThresholdOptions, held_out_count, parts_needed
 from appliance.trials import Workload
 from engines.encoder import Encoder, load_foreign_encoder
 from engines.errors import EngineError
@@ -125,9 +126,13 @@ def make_plan(
     engine_settings: EnginesSettings,
     clock: StageClock,
     progress: Progress,
+    *,
+    listing: Listing | None = None,
+    anchored: Collection[str] = (),
 ) -> Plan:
     """Read the photos and load the engines.
 
+    listing, anchored: as of `calibrate`.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there.
     """
     progress.step("loading engines")
@@ -138,23 +143,35 @@ def make_plan(
     check_foreign(images, station)
     progress.step(f"reading photos in {images}")
     with clock.stage("read photos"):
-        intake = take_in(
-            images,
-            intake_options(station),
-            progress=lambda what, done, of: progress.step(f"{what}: {done} of {of}"),
-        )
-    plan = plan_of(intake, images, station, engines, candidates)
+        intake = _take_in(images, listing, station, progress)
+    plan = plan_of(intake, images, station, engines, candidates, anchored=anchored)
     for generator in (workload.generator for workload in plan.workloads):
         if isinstance(generator, Foreign):
             _ = generator.pictures.sha256  # reads them all, once: what cannot be read shows before any work
     return plan
 
 
+def _take_in(images: Path, listing: Listing | None, station: StationSettings, progress: Progress) -> Intake:
+    def tell(what: str, done: int, of: int) -> None:
+        progress.step(f"{what}: {done} of {of}")
+
+    options = intake_options(station)
+    if listing is None:
+        return take_in(images, options, progress=tell)
+    return take_in_listed(listing, images, options, progress=tell)
+
+
 def plan_of(
-    intake: Intake, images: Path, station: StationSettings, engines: Engines, candidates: Candidates
+    intake: Intake,
+    images: Path,
+    station: StationSettings,
+    engines: Engines,
+    candidates: Candidates,
+    *,
+    anchored: Collection[str] = (),
 ) -> Plan:
-    """The plan for photos that were taken in from `images`."""
-    photos, held_out = _divide(intake.photos, station)
+    """The plan for photos that were taken in from `images`. anchored: as of `calibrate`."""
+    photos, held_out = _divide(intake.photos, station, anchored)
     return Plan(
         images=images,
         station=station,
@@ -311,12 +328,15 @@ def check_foreign(images: Path, station: StationSettings) -> None:
 
 
 def _divide(
-    photos: tuple[Photo, ...], station: StationSettings
+    photos: tuple[Photo, ...], station: StationSettings, anchored: Collection[str] = ()
 ) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
-    """(photos that choose, photos held out for the certificate)."""
-    parts = parts_of(photos)
-    count = held_out_count(len(np.unique(parts)), threshold_options(station), station.intake.minimum)
-    if count == 0:
+    """(photos that choose, photos held out for the certificate). Anchored ones choose, with their parts."""
+    parts, options = parts_of(photos), threshold_options(station)
+    staying = {photo.part for photo in photos if photo.sha256 in anchored}
+    distinct = len(np.unique(parts))
+    # Fewer than are needed where too many are anchored: then there is no certificate.
+    count = min(held_out_count(distinct, options, station.intake.minimum), distinct - len(staying))
+    if count < parts_needed(options.max_false_reject_rate, options.confidence):
         return photos, ()
-    fold = hold_out(parts, count, rng=seeds.stream(station.seed, "hold out"))
+    fold = hold_out(parts, count, rng=seeds.stream(station.seed, "hold out"), staying=staying)
     return tuple(photos[i] for i in fold.bank), tuple(photos[i] for i in fold.evaluation)

@@ -40,13 +40,15 @@ class Outcome:
     banks: Mapping[str, str]  # candidate -> its folder below banks/
 
 
-def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str, Any]:
-    """The whole result as plain JSON values."""
+def result_of(
+    plan: Plan, outcome: Outcome, stages: Sequence[Stage], *, run_id: str | None = None
+) -> dict[str, Any]:
+    """The whole result as plain JSON values. run_id: None makes one."""
     decision = outcome.decision
     created = datetime.now(UTC)
     return {
         "schema_version": SCHEMA_VERSION,
-        "run_id": f"{created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        "run_id": run_id or new_run_id(created),
         "created": created.isoformat(timespec="seconds"),
         "station": plan.station.name,
         "images": _printable(str(plan.images)),
@@ -68,6 +70,11 @@ def result_of(plan: Plan, outcome: Outcome, stages: Sequence[Stage]) -> dict[str
         "stages": list(stages),
         "software": _software(plan),
     }
+
+
+def new_run_id(now: datetime) -> str:
+    """Of a calibration that begins or ends now; sorts by time. now: aware."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def _candidates(outcome: Outcome) -> list[dict[str, Any]]:

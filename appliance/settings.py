@@ -71,6 +71,7 @@ class IntakeSettings(Model):
     bit_depth: int = Field(default=16, ge=8, le=16)
     poll_s: float = Field(default=2.0, ge=0.1, le=3600)
     settle_s: float = Field(default=0.5, ge=0, le=3600)
+    silent_after_h: Annotated[float, Field(ge=0.1, le=8760)] | None = 72.0
     follow_links: bool = False
     ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
 

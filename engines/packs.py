@@ -101,6 +101,20 @@ def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
     return None
 
 
+def installed_hashes(folders: Sequence[Path]) -> dict[str, str]:
+    """Name -> engine hash of all that `load_installed` would look at, by their manifests alone. Of two with
+    one name the first counts; an engine whose manifest cannot be read has none. EngineError for a folder that
+    is not there."""
+    found: dict[str, str] = {}
+    for folder in engine_folders([*folders, EMBEDDED]):
+        try:
+            manifest = load_manifest(folder)
+        except EngineError:  # loading it will say what is wrong
+            continue
+        found.setdefault(manifest.name, engine_hash(manifest))
+    return found
+
+
 def engine_folders(roots: Sequence[Path]) -> Iterator[Path]:
     """Every folder with a manifest: a root itself, one below it, or one below that, as a CLIP's two are."""
     for root in roots:

@@ -27,7 +27,7 @@ class Attempt:
     ended: float | None = None  # None: it runs
     outcome: Outcome | None = None
     message: str | None = None
-    run_id: str | None = None
+    run_id: str | None = None  # of the run that it makes, or would have made
 
     @property
     def is_finished(self) -> bool:
@@ -41,34 +41,35 @@ class Attempts:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def begin(self, *, at: float, trigger: str, reason: str, last_photo: int, basis: str) -> int:
+    def begin(self, *, at: float, trigger: str, reason: str, last_photo: int, basis: str, run_id: str) -> int:
         """Its number."""
-        question = "INSERT INTO attempts (started, trigger, reason, last_photo, basis) VALUES (?, ?, ?, ?, ?)"
+        question = (
+            "INSERT INTO attempts (started, trigger, reason, last_photo, basis, run_id) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
         with self._ledger.together() as connection:
-            cursor = connection.execute(question, (at, trigger, reason, last_photo, basis))
+            cursor = connection.execute(question, (at, trigger, reason, last_photo, basis, run_id))
             return int(cursor.lastrowid or 0)
 
-    def end(
-        self, number: int, *, at: float, outcome: Outcome, message: str, run_id: str | None = None
-    ) -> None:
-        question = "UPDATE attempts SET ended = ?, outcome = ?, message = ?, run_id = ? WHERE id = ?"
+    def end(self, number: int, *, at: float, outcome: Outcome, message: str) -> None:
+        question = "UPDATE attempts SET ended = ?, outcome = ?, message = ? WHERE id = ?"
         with self._ledger.together() as connection:
-            connection.execute(question, (at, outcome, message, run_id, number))
+            connection.execute(question, (at, outcome, message, number))
 
     def drop(self, number: int) -> None:
         """It was stopped with the service, by nobody's fault: as if it had not begun."""
         with self._ledger.together() as connection:
             connection.execute("DELETE FROM attempts WHERE id = ?", (number,))
 
-    def close_open(self, at: float) -> list[Attempt]:
-        """At the start of the service: those that ended with the last one."""
-        left = self._some("WHERE ended IS NULL ORDER BY id")
-        for attempt in left:
-            self.end(attempt.number, at=at, outcome="failed", message=WENT_OFF)
-        return left
+    def open(self) -> list[Attempt]:
+        """Those that have not ended; at the start of the service they are left from the last one."""
+        return self._some("WHERE ended IS NULL ORDER BY id")
 
     def last(self) -> Attempt | None:
         return next(iter(self._some("ORDER BY id DESC LIMIT 1")), None)
+
+    def last_ended(self) -> Attempt | None:
+        return next(iter(self._some("WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1")), None)
 
     def last_finished(self) -> Attempt | None:
         return next(iter(self._some(f"WHERE outcome IN {FINISHED} ORDER BY id DESC LIMIT 1")), None)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.daemon.lane import FileLane
+from appliance.daemon.logs import tell
 from appliance.daemon.wake import Wake
 from appliance.daemon.watch import SourceLost
 
@@ -16,7 +17,7 @@ EVERY_S = 60.0  # between two looks at everything where events come
 COST_SHARE = 100  # looking at everything takes at most this fraction of the time
 LOST_S = 5.0  # between two looks for a folder that is away
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +101,10 @@ class FolderLoop:
         self._is_armed = False
         if self.source.lost is None:
             self.source = Source(lost=text, since=self._wall())
-            log.warning("%s", text, extra={"event": "source_lost", "station": self._station})
+            tell(log, logging.WARNING, "source_lost", text, station=self._station)
 
     def _find(self) -> None:
         if self.source.lost is not None:
             self.source = Source(since=self._wall())
-            folder = self._lane.watch.folder
-            log.info("%s is back", folder, extra={"event": "source_back", "station": self._station})
+            said = f"{self._lane.watch.folder} is back"
+            tell(log, logging.INFO, "source_back", said, station=self._station)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from appliance.daemon.ledger import FileState, Identity, Lane, Ledger
+from appliance.daemon.logs import tell
 from appliance.daemon.watch import Found, Look, Watch, identity_of
 from appliance.decode import UnreadablePhoto
 from appliance.photo_files import read_file
@@ -27,7 +28,7 @@ PASSING = ("unreadable_file", "vanished", "changed")
 UNFINISHED = ("truncated", "empty", "unreadable", "not_an_image")
 FINAL: tuple[FileState, ...] = ("accepted", "rejected", "duplicate")
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +157,8 @@ class FileLane:
         )
         self.watch.done(found.raw, found.identity)
         if handled.state == "rejected":
-            fields = {"event": "photo_rejected", "station": self._station, "code": handled.code}
-            log.warning("%s: %s", found.name, handled.reason, extra={**fields, "file_name": found.name})
+            said = f"{found.name}: {handled.reason}"
+            tell(log, logging.WARNING, "photo_rejected", said, station=self._station, kind=handled.code)
 
     def _record(self, look: Look, at: float) -> None:
         if not (look.seen or look.refused or look.gone):

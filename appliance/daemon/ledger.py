@@ -47,12 +47,20 @@ class LedgerDamaged(GoodpartsError):  # noqa: N818 - named for what it is
 class Ledger:
     """Usable from any thread; every method is one transaction, or part of that of `together`."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file, makes it if it is not there. LedgerDamaged, GoodpartsError."""
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Opens the file, makes it if it is not there. LedgerDamaged, GoodpartsError.
+
+        read_only: for who only asks, and may not write there.
+        """
         self.path = path
+        self._read_only = read_only
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
+        if read_only:
+            with _faults(path):
+                _check_version(self._connection(), path)
+            return
         with self.together() as connection:
             _prepare(connection, path)
 
@@ -94,7 +102,7 @@ class Ledger:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = _connect(self.path)
+            connection = _connect(self.path, read_only=self._read_only)
             self._local.connection = connection
             with self._guard:
                 self._opened.append(connection)
@@ -163,13 +171,20 @@ class Ledger:
     # Photos of good parts
 
     def add_photo(
-        self, sha256: str, name: str, *, at: float, near: str | None, signature: bytes, traits: bytes
+        self,
+        sha256: str,
+        name: str,
+        *,
+        at: float,
+        near: str | None,
+        signature: bytes | None = None,
+        traits: bytes | None = None,
     ) -> int:
         """A photo that decodes; returns its number. near: the sha256 of an earlier one of the same part."""
         question = "INSERT INTO photos (sha256, name, at, near) VALUES (?, ?, ?, ?)"
         with self.together() as connection:
             number = int(connection.execute(question, (sha256, name, at, near)).lastrowid or 0)
-            if near is None:
+            if near is None and signature is not None and traits is not None:
                 connection.execute("INSERT INTO signatures VALUES (?, ?)", (number, signature))
                 connection.execute("INSERT INTO traits VALUES (?, ?)", (number, traits))
         return number
@@ -261,25 +276,36 @@ class Ledger:
             )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    name = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(
+        name, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # what was told to somebody survives a power cut
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # what was told to somebody survives a power cut
     return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
+    if _version(connection) == 0:
         for statement in TABLES.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif version != VERSION:
+    _check_version(connection, path)
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    if (version := _version(connection)) != VERSION:
         raise GoodpartsError(
             f"{path}: version {version}, this release reads {VERSION}. Install the release that wrote it, or "
             "move the file away: it is made again from the runs and the photos."
         )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from appliance.daemon.job import JobPhoto
 from appliance.daemon.kept import kept
@@ -60,9 +61,9 @@ def job_photos(photos: Iterable[Held], ledger: Ledger, images: Path, folder: Pat
     return tuple(found)
 
 
-def words_of(ledger: Ledger) -> Mapping[str, str]:
-    """What people, or the screen, said of photos, by sha256."""
-    rows = ledger.ask("SELECT sha256, word FROM photos WHERE word IS NOT NULL")
+def words_of(ledger: Ledger) -> dict[str, Literal["good", "bad"]]:
+    """What people said of photos, by sha256."""
+    rows = ledger.ask("SELECT sha256, word FROM photos WHERE word IN ('good', 'bad')")
     return {row["sha256"]: row["word"] for row in rows}
 
 

@@ -16,10 +16,12 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from appliance.daemon.logs import tell
+
 MOST_HINTS = 5_000  # beyond it a look at everything costs less
 GRACE_S = 3.0  # in which an event may be late
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 class Wake(FileSystemEventHandler):
@@ -50,8 +52,8 @@ class Wake(FileSystemEventHandler):
             observer.schedule(self, self._root, recursive=True)
             observer.start()
         except OSError as error:  # most often the system's limit of watches
-            hint = f"{folder}: the system tells of no changes ({error.strerror}); it is looked at regularly."
-            log.warning("%s `goodparts doctor` says more.", hint, extra={"event": "polling"})
+            said = f"{folder}: the system tells of no changes ({error.strerror}); it is looked at regularly"
+            tell(log, logging.WARNING, "polling", said, kind=str(folder))
             return
         self._observer = observer
 
@@ -101,8 +103,5 @@ class Wake(FileSystemEventHandler):
             late = [path for path, since in self._unannounced.items() if now - since > GRACE_S]
         if len(late) > self._heard:  # single ones get lost everywhere
             self.is_deaf = True
-            log.warning(
-                "%s: the system does not tell of changes; it is looked at regularly.",
-                self._root,
-                extra={"event": "polling"},
-            )
+            said = f"{self._root}: the system does not tell of changes; it is looked at regularly"
+            tell(log, logging.WARNING, "polling", said, kind=self._root)

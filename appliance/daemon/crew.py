@@ -1,0 +1,108 @@
+"""The threads of one station: intake of good parts, and scoring where the settings have a folder for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+
+from appliance.daemon.drift_watch import DriftWatch
+from appliance.daemon.facts import FAULTS, SOURCE
+from appliance.daemon.file_systems import tells_of_changes
+from appliance.daemon.folder_loop import FolderLoop
+from appliance.daemon.good_parts import GoodParts
+from appliance.daemon.lane import FileLane, known_files
+from appliance.daemon.part import Fault, Part
+from appliance.daemon.station import Station
+from appliance.daemon.wake import Wake
+from appliance.daemon.watch import Watch
+from appliance.plan import intake_options
+
+ENDS_S = 5.0  # for a thread to end in
+
+
+class Crew:
+    """Started once; a station whose settings change gets another."""
+
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self._wakes: list[Wake] = []
+        self.parts: list[Part] = []
+        self._told: dict[str, str] = {}
+        self.intake = _Intake(station)
+        self._loops = {"good": self.intake.loop}
+        self._add("intake", self.intake.turn, self.intake.wake)
+
+    def _add(self, what: str, turn: Callable[[], float], wake: Wake) -> None:
+        self._wakes.append(wake)
+        self.parts.append(
+            Part(
+                f"{what} {self.station.name}",
+                turn,
+                station=self.station.name,
+                watchdog=self.station.box.watchdog,
+                wait=wake.wait,
+                wake=wake.call,
+            )
+        )
+
+    def start(self) -> None:
+        for part in self.parts:
+            part.start()
+
+    def faults(self) -> list[Fault]:
+        """Of the threads, in their last turn."""
+        return [part.fault for part in self.parts if part.fault is not None]
+
+    def tell(self) -> None:
+        """Note for who asks what cannot be seen on the disk, where it changed."""
+        source = {lane: dataclasses.asdict(loop.source) for lane, loop in self._loops.items()}
+        faults = {part.name: part.fault.text for part in self.parts if part.fault is not None}
+        said = {SOURCE: json.dumps(source), FAULTS: json.dumps(faults)}
+        for name, value in said.items():
+            if self._told.get(name) != value:
+                self.station.ledger.set_fact(name, value)
+                self._told[name] = value
+
+    def stop(self) -> None:
+        for part in self.parts:
+            part.stop(ENDS_S)
+        for wake in self._wakes:
+            wake.stop()
+
+
+class _Intake:
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        settings, ledger = station.settings, station.ledger
+        self.wake = Wake()
+        watch = Watch(
+            station.images,
+            settle_s=settings.intake.settle_s,
+            follow_links=settings.intake.follow_links,
+            ignore=settings.intake.ignore,
+            known=known_files(ledger, "good"),
+        )
+        handler = GoodParts(ledger, station.images, intake_options(settings), station.box.traits)
+        self._beat_name = f"intake {station.name}"
+        lane = FileLane("good", ledger, watch, handler, station=station.name, after_each=self._beat)
+        self.loop = FolderLoop(
+            lane,
+            self.wake,
+            station=station.name,
+            poll_s=settings.intake.poll_s,
+            hears=lambda: tells_of_changes(station.images),
+        )
+        self._drift = DriftWatch(ledger, settings.recalibration.drift, seed=settings.seed)
+
+    def turn(self) -> float:
+        station, at = self._station, self._station.box.wall()
+        seconds = self.loop.turn()
+        champion_last = station.champion_last(station.shelf.champion())
+        self._drift.look(calibrated=champion_last, at=at)
+        station.set_aside()
+        return seconds
+
+    def _beat(self) -> None:
+        self._station.box.watchdog.beat(self._beat_name, time.monotonic())

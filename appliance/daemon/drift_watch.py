@@ -1,0 +1,115 @@
+"""A station's drift as photos come: blocks out of the ledger, a test at each new one, the answer a fact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance import seeds
+from appliance.daemon.drift import MONTH_S, Drift, assess, spans_needed
+from appliance.daemon.drift_blocks import Block, block_of, split
+from appliance.daemon.ledger import Ledger
+from appliance.daemon.photo_traits import Traits
+from appliance.service_settings import DriftSettings
+
+FACT = "drift"
+MOST_BLOCKS = 2_000  # that are looked back at: with the default size 100,000 photos
+FEWEST_BLOCKS = 2  # to say how many come in a month
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftFact:
+    """What the last test said."""
+
+    state: str  # learning, steady, drifted
+    sentence: str
+    at: float
+    photo: int  # the number of the newest photo that was tested
+    alarmed_from: int | None = None  # the number of the first photo of the block that raised the alarm
+
+
+def drift_fact(ledger: Ledger) -> DriftFact | None:
+    """None until the first block is complete."""
+    found = ledger.fact(FACT)
+    return None if found is None else DriftFact(**json.loads(found))
+
+
+class DriftWatch:
+    """Belongs to the thread of the intake."""
+
+    def __init__(self, ledger: Ledger, options: DriftSettings, *, seed: int) -> None:
+        self._ledger = ledger
+        self._options = options
+        self._seed = seed
+        self._blocks: list[Block] = []
+        self._ends: list[int] = []  # number of the last photo of each block
+        self._last: int | None = None  # None: the ledger's photos are not read yet
+
+    def look(self, *, calibrated: int, at: float) -> DriftFact | None:
+        """Test the blocks that are complete since; the last answer, where there is a new one.
+
+        calibrated: the newest photo that the champion may have learned from. After an alarm nothing is tested
+        until there is another champion, or a person has said that the photos are good.
+        """
+        if not self._options.enabled or not self._read_on():
+            return None
+        before = drift_fact(self._ledger)
+        alarmed = before.alarmed_from if before is not None and before.photo > calibrated else None
+        fact = self._fact(self._assess(calibrated), alarmed, at)
+        self._ledger.set_fact(FACT, json.dumps(dataclasses.asdict(fact)))
+        return fact
+
+    def _read_on(self) -> bool:
+        """Whether there are new blocks. The first time all that is looked back at is read."""
+        if self._last is None:
+            newest = self._ledger.last_photo()
+            self._last = max(0, newest - MOST_BLOCKS * self._options.block)
+            while self._next_block():
+                pass
+            known = drift_fact(self._ledger)
+            return bool(self._ends) and (known is None or known.photo < self._ends[-1])
+        had = len(self._ends)
+        while self._next_block():
+            pass
+        return len(self._ends) > had
+
+    def _next_block(self) -> bool:
+        size = self._options.block
+        rows = self._ledger.traits_after(self._last or 0, size)
+        if len(rows) < size:
+            return False
+        traits = [Traits.from_bytes(data) for _, _, data in rows]
+        self._blocks.append(block_of(traits, started_s=rows[0][1], ended_s=rows[-1][1]))
+        self._ends.append(rows[-1][0])
+        self._last = rows[-1][0]
+        del self._blocks[:-MOST_BLOCKS], self._ends[:-MOST_BLOCKS]
+        return True
+
+    def _assess(self, calibrated: int) -> Drift:
+        there = sum(end <= calibrated for end in self._ends)
+        month = blocks_per_month(self._blocks)
+        wanted = spans_needed(self._options, tests_per_month=month)
+        reference, recent = split(self._blocks, calibrated=there, wanted=wanted)
+        rng = seeds.stream(self._seed, "drift", self._ends[-1])
+        return assess(reference, recent, self._options, tests_per_month=month, rng=rng)
+
+    def _fact(self, drift: Drift, alarmed: int | None, at: float) -> DriftFact:
+        if alarmed is None and drift.state == "drifted":
+            alarmed = self._ends[-2] + 1 if len(self._ends) > 1 else 1
+        return DriftFact(
+            state="drifted" if alarmed is not None else drift.state,
+            sentence=drift.sentence,
+            at=at,
+            photo=self._ends[-1],
+            alarmed_from=alarmed,
+        )
+
+
+def blocks_per_month(blocks: Sequence[Block]) -> float:
+    """At the pace so far; a block a day where nothing tells yet."""
+    if len(blocks) < FEWEST_BLOCKS:
+        return MONTH_S / (24 * 3600)
+    seconds = max(blocks[-1].ended_s - blocks[0].started_s, 1.0)
+    return max(1.0, len(blocks) * MONTH_S / seconds)

@@ -1,0 +1,6 @@
+"""What the service notes in a ledger about the present, for whoever asks: names of facts, values as JSON."""
+
+SOURCE = "source"  # {lane: {"lost": why, or null, "since": seconds since 1970}}
+FAULTS = "faults"  # {part: text} of what goes wrong in the threads
+PROGRESS = "progress"  # {"share", "step"} of the calibration that runs
+PRESENT = "present"  # not JSON: what a calibration would hang on now, of `calibrated_with.settings_hash`

@@ -1,0 +1,100 @@
+"""A ledger that cannot be read is set aside, and made again from what is on the disk.
+
+Photos come back with the next look into their folder; what else the ledger knew is in the copies (roles), in
+words.jsonl (people's words), in the run folders (calibrations) and in the verdict files (what was judged).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from appliance.daemon.attempts import Attempts, Outcome
+from appliance.daemon.facts import PRESENT
+from appliance.daemon.ledger import Ledger, LedgerDamaged
+from appliance.daemon.logs import tell
+from appliance.daemon.places import Places
+from appliance.daemon.shelf import Shelf
+from appliance.daemon.words import read_words
+from appliance.errors import GoodpartsError
+from appliance.run_folder import read_result
+
+log = logging.getLogger(__name__)
+
+COMPANIONS = ("", "-wal", "-shm")  # of an SQLite file
+
+
+def open_ledger(places: Places, *, station: str, at: float) -> Ledger:
+    """The station's ledger, sound. GoodpartsError if it can be neither used nor made."""
+    try:
+        places.make()
+    except OSError as error:
+        raise GoodpartsError(f"{places.folder}: {error.strerror}. Check state_dir and its rights.") from error
+    try:
+        ledger = Ledger(places.ledger)
+        ledger.check()
+    except LedgerDamaged as damage:
+        return rebuilt(places, damage, station=station, at=at)
+    return ledger
+
+
+def rebuilt(places: Places, damage: LedgerDamaged, *, station: str, at: float) -> Ledger:
+    """A new ledger in place of a damaged one, which is kept beside it."""
+    aside = _set_aside(places.ledger, at)
+    ledger = Ledger(places.ledger)
+    text = f"{damage}; it was set aside as {aside} and made again"
+    with ledger.together():
+        _take_runs(ledger, Shelf(places.folder))
+        _take_words(ledger, places.words)
+        ledger.event("ledger_rebuilt", text, at=at)
+    tell(log, logging.ERROR, "ledger_rebuilt", text, station=station)
+    return ledger
+
+
+def _set_aside(path: Path, at: float) -> str:
+    """The name that the damaged file has now; a person may still want to look into it."""
+    ending = f".damaged-{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}"
+    for companion in COMPANIONS:
+        file = path.with_name(path.name + companion)
+        if file.exists():
+            file.rename(file.with_name(file.name + ending))
+    return path.name + ending
+
+
+def _take_runs(ledger: Ledger, shelf: Shelf) -> None:
+    """Calibrations and the photos that each has learned from, oldest first: what is numbered later is new to
+    their banks, as it was."""
+    attempts = Attempts(ledger)
+    for row in reversed(shelf.runs()):
+        created = datetime.fromisoformat(row.created).timestamp()
+        _take_photos(ledger, read_result(shelf.path(row.run_id)), created)
+        number = attempts.begin(
+            at=created,
+            trigger="unknown",
+            reason=row.trigger or "the first calibration",
+            last_photo=ledger.last_photo(),
+            basis=ledger.fact(PRESENT) or "",
+            run_id=row.run_id,
+        )
+        outcome = cast(Outcome, row.outcome or "first")
+        attempts.end(number, at=created, outcome=outcome, message=row.outcome_reason or row.reason or "")
+
+
+def _take_photos(ledger: Ledger, result: Mapping[str, Any], at: float) -> None:
+    suspicious = {row["sha256"]: row["reason"] for row in result.get("screened", ())}
+    for row in result["support"]:
+        sha256 = row.get("sha256")
+        if sha256 is not None and ledger.photo(sha256) is None:
+            ledger.add_photo(sha256, row["file"], at=at, near=None)
+            if sha256 in suspicious:
+                ledger.set_photo(sha256, word="suspicious", reason=suspicious[sha256])
+
+
+def _take_words(ledger: Ledger, path: Path) -> None:
+    """Of photos that are known by now; the others' words are taken with their photos."""
+    for sha256, word, reason in read_words(path):
+        if ledger.photo(sha256) is not None:
+            ledger.set_photo(sha256, word=word, reason=reason)

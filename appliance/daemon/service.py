@@ -1,0 +1,328 @@
+"""`goodparts run`: the one process of a box that goes on for years.
+
+A thread for each station's intake and scoring, one for the web interface; this loop starts calibrations, one
+at a time on the box, watches them, and takes what they make. A fault of one station is that station's: it is
+said, and tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.daemon.box import Box
+from appliance.daemon.child import Child, memory_limit
+from appliance.daemon.crew import Crew
+from appliance.daemon.facts import PROGRESS
+from appliance.daemon.installed import engine_hashes
+from appliance.daemon.ledger import LedgerDamaged
+from appliance.daemon.logs import tell
+from appliance.daemon.places import Places
+from appliance.daemon.rebuild import open_ledger, rebuilt
+from appliance.daemon.station import Station
+from appliance.daemon.status import BoxStatus, Problem
+from appliance.daemon.status_reading import read_status
+from appliance.daemon.triggers import Trigger, Waiting, jumps_after, next_station
+from appliance.errors import ConfigurationError, GoodpartsError, UsageError, place_of
+from appliance.settings import Settings, StationSettings, load
+from engines.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+ASK_EVERY_S = 2.0  # between two looks whether a station is due
+PROGRESS_EVERY_S = 5.0
+TRY_AGAIN_S = 30.0  # a station that could not be opened
+# What only a new process takes: nobody's work is ended for it on its own.
+FIXED = ("state_dir", "http")
+
+
+@dataclass(slots=True)
+class _Running:
+    station: str
+    attempt: int
+    child: Child
+    trigger: Trigger
+
+
+class Service:
+    """Made, `open`ed, then `tick`ed by one thread; `close`d. Errors of `open` end it, later ones do not."""
+
+    def __init__(self, settings: Settings, config: Path, box: Box) -> None:
+        self.settings = settings
+        self.config = config
+        self.box = box
+        self.crews: dict[str, Crew] = {}
+        self.broken: dict[str, str] = {}  # stations that could not be opened, and why
+        self.refused: str | None = None  # why the present file of settings is not in use
+        self.started = box.wall()
+        self._began = box.clock()
+        self._running: _Running | None = None
+        self._jumps = 0
+        self._next_ask = self._next_try = self._next_progress = box.clock()
+        self._seen = _stamp(config)
+        self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
+
+    def open(self) -> None:
+        """Begin with all stations that can be opened."""
+        for settings in self.settings.stations:
+            self._open(settings)
+
+    def close(self) -> None:
+        """End what runs; a calibration is begun anew after the next start."""
+        if self._running is not None:
+            self._running.child.stop()
+            self._end_calibration(self._running, self.box.wall())
+        for name in list(self.crews):
+            self._close(name)
+
+    def tick(self) -> None:
+        """What is to be done about once a second."""
+        now, at = self.box.clock(), self.box.wall()
+        self._mend(at)
+        if self._running is not None:
+            self._mind(self._running, now, at)
+        if self._running is None and now >= self._next_ask:
+            self._next_ask = now + ASK_EVERY_S
+            self._start_one(now, at)
+        if now >= self._next_try:
+            self._next_try = now + TRY_AGAIN_S
+            self._open_broken()
+        self._note_facts()
+        if (stamp := _stamp(self.config)) != self._seen:
+            self._seen = stamp
+            self.reload()
+
+    def ask_to_reload(self) -> None:
+        """From a signal: with the next tick."""
+        self._seen = (0, 0, 0)
+
+    def status(self) -> BoxStatus:
+        """How the box is; from any thread."""
+        box = read_status(self.settings, at=self.box.wall(), extra=dict(self.broken))
+        return box if self.refused is None else replace(box, problems=(*box.problems, _refusal(self.refused)))
+
+    def words(self) -> str:
+        """One line for systemd."""
+        calibrates = f", {self.calibrating} calibrates" if self.calibrating else ""
+        broken = f", {', '.join(self.broken)} cannot work" if self.broken else ""
+        return f"{len(self.crews)} stations{calibrates}{broken}"
+
+    @property
+    def calibrating(self) -> str | None:
+        """The station that calibrates."""
+        return None if self._running is None else self._running.station
+
+    # Stations
+
+    def _open(self, settings: StationSettings) -> None:
+        try:
+            places = Places.of(self.box.state_dir, settings.name)
+            ledger = open_ledger(places, station=settings.name, at=self.box.wall())
+            station = Station(settings, self.box, ledger)
+            station.reconcile(self.box.wall())
+            crew = Crew(station)
+            crew.start()
+        except Exception as error:  # the others go on
+            self._break(settings.name, error)
+            return
+        self.crews[settings.name] = crew
+        self.broken.pop(settings.name, None)
+
+    def _close(self, name: str) -> None:
+        crew = self.crews.pop(name)
+        crew.stop()
+        crew.station.ledger.close()
+
+    def _break(self, name: str, error: Exception) -> None:
+        text = _said(error)
+        if self.broken.get(name) != text:
+            tell(log, logging.ERROR, "station_broken", text, station=name, error=error)
+        self.broken[name] = text
+
+    def _open_broken(self) -> None:
+        for settings in self.settings.stations:
+            if settings.name in self.broken:
+                self._open(settings)
+
+    def _mend(self, at: float) -> None:
+        """Make a damaged ledger again, whichever thread found it."""
+        for name, crew in list(self.crews.items()):
+            damage = next((f.error for f in crew.faults() if isinstance(f.error, LedgerDamaged)), None)
+            if isinstance(damage, LedgerDamaged) and name != self.calibrating:
+                self._close(name)
+                station = crew.station
+                try:
+                    rebuilt(station.places, damage, station=name, at=at).close()
+                except (GoodpartsError, OSError) as error:
+                    self._break(name, error)
+                    continue
+                self._open(station.settings)
+
+    # Calibrations
+
+    def _start_one(self, now: float, at: float) -> None:
+        waiting = []
+        for name, crew in self.crews.items():
+            try:
+                answer = crew.station.due(at, uptime_s=now - self._began)
+                last = crew.station.attempts.last()
+            except GoodpartsError as error:
+                self._trouble(name, "station_failed", error)
+                continue
+            if isinstance(answer, Trigger):
+                start = None if last is None else datetime.fromtimestamp(last.started, UTC)
+                waiting.append(Waiting(station=name, trigger=answer, last_start=start))
+        turn = next_station(waiting, now=datetime.fromtimestamp(at, UTC), jumps=self._jumps)
+        if turn is not None:
+            self._start(turn.station, turn.trigger, now, at)
+
+    def _start(self, name: str, trigger: Trigger, now: float, at: float) -> None:
+        station = self.crews[name].station
+        rules = station.settings.recalibration
+        try:
+            attempt, job = station.begin(trigger, at)
+            child = Child(
+                job,
+                memory_bytes=memory_limit(rules.memory_mib),
+                time_limit_s=3600 * rules.time_limit_h,
+                now=now,
+            )
+        except (GoodpartsError, OSError) as error:
+            self._trouble(name, "calibration_not_begun", error)
+            return
+        self._running = _Running(name, attempt, child, trigger)
+        self._jumps = jumps_after(self._jumps, trigger)
+
+    def _mind(self, running: _Running, now: float, at: float) -> None:
+        if not running.child.watch(now):
+            self._end_calibration(running, at)
+        elif now >= self._next_progress:
+            self._next_progress = now + PROGRESS_EVERY_S
+            self._note_progress(running)
+
+    def _note_progress(self, running: _Running) -> None:
+        said = running.child.progress
+        fact = {"share": round(said.share, 3), "step": said.step}
+        try:
+            self.crews[running.station].station.ledger.set_fact(PROGRESS, json.dumps(fact))
+        except GoodpartsError as error:
+            self._trouble(running.station, "station_failed", error)
+
+    def _end_calibration(self, running: _Running, at: float) -> None:
+        failure = running.child.finish()
+        station = self.crews[running.station].station
+        try:
+            station.finish(running.attempt, failure, at)
+            station.ledger.set_fact(PROGRESS, None)
+        except (GoodpartsError, EngineError, OSError) as error:
+            # The attempt stays open, and is brought to its end when the station is opened again.
+            self._trouble(running.station, "calibration_not_taken", error)
+            self._running = None
+            self._close(running.station)
+            self._break(running.station, error)
+            return
+        self._running = None
+        if running.station in self._waiting:
+            self._replace(self._waiting.pop(running.station))
+
+    def _note_facts(self) -> None:
+        for name, crew in self.crews.items():
+            try:
+                crew.tell()
+            except GoodpartsError as error:
+                self._trouble(name, "station_failed", error)
+
+    def _trouble(self, name: str, event: str, error: Exception) -> None:
+        tell(log, logging.ERROR, event, _said(error), station=name, error=error)
+
+    # Settings
+
+    def reload(self) -> None:
+        """Take the file of settings as it is now, or keep the last good one and say why."""
+        try:
+            settings = load(self.config)
+            check_for_service(settings, self.config)
+            self._check_fixed(settings)
+            hashes = engine_hashes(settings.engines, settings.stations)
+        except (GoodpartsError, EngineError, OSError) as error:
+            self.refused = _said(error)
+            tell(log, logging.ERROR, "settings_refused", self.refused, error=error)
+            return
+        self.refused = None
+        if settings.engines != self.settings.engines or hashes != self.box.engine_hashes:
+            self.box = replace(self.box, engines=settings.engines, engine_hashes=hashes)
+        self._adopt(settings)
+        tell(log, logging.INFO, "settings_taken", str(self.config))
+
+    def _check_fixed(self, settings: Settings) -> None:
+        changed = [name for name in FIXED if getattr(settings, name) != getattr(self.settings, name)]
+        if changed:
+            raise UsageError(
+                f"{self.config}: {' and '.join(changed)} changed, which only a new start takes. "
+                "Restart the service, or change that back; until then the settings of before are in use."
+            )
+
+    def _adopt(self, settings: Settings) -> None:
+        self.settings = settings
+        wanted = {station.name: station for station in settings.stations}
+        for name in [*self.crews, *self.broken]:
+            if name not in wanted:
+                self._drop(name)
+        for name, station in wanted.items():
+            crew = self.crews.get(name)
+            if crew is not None and crew.station.settings == station and crew.station.box is self.box:
+                self._waiting.pop(name, None)
+            elif name == self.calibrating:
+                self._waiting[name] = station
+            else:
+                self._replace(station)
+
+    def _replace(self, settings: StationSettings) -> None:
+        if settings.name in self.crews:
+            self._close(settings.name)
+        self._open(settings)
+
+    def _drop(self, name: str) -> None:
+        """The station is no more in the settings; its folder stays."""
+        if self._running is not None and name == self._running.station:
+            self._running.child.stop()
+            self._end_calibration(self._running, self.box.wall())
+        self.broken.pop(name, None)
+        if name in self.crews:
+            self._close(name)
+        tell(log, logging.INFO, "station_dropped", "no longer in the settings", station=name)
+
+
+def _refusal(text: str) -> Problem:
+    remedy = "Mend the file: it is taken as soon as it holds. Until then the settings of before are in use."
+    return Problem(code="settings_refused", severity="degraded", text=text, remedy=remedy)
+
+
+def check_for_service(settings: Settings, config: Path) -> None:
+    """What the service needs beyond what any command does. ConfigurationError."""
+    if not settings.stations:
+        raise ConfigurationError([f"{config}: no stations. Add one, as config/appliance.yaml shows."])
+    problems = [
+        f"{config}: station {station.name} has no images: give the folder with its photos of good parts"
+        for station in settings.stations
+        if station.images is None
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, GoodpartsError | EngineError | OSError):
+        return str(error)
+    return f"internal fault: {place_of(error)}: {type(error).__name__}: {error}"
