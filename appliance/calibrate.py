@@ -21,15 +21,16 @@ from appliance.decode import decode
 from appliance.deliver import latencies_ms, save_banks, saved_scores
 from appliance.detectors.protocol import FittedDetector
 from appliance.errors import DetectorError
-from appliance.gallery import Gallery
+from appliance.gallery import Gallery, save_suspects
 from appliance.operating import Operating, expected_rate, operating
 from appliance.pictures import Pictures
 from appliance.plan import Plan, make_plan, parts_of
 from appliance.progress import Progress
 from appliance.report import write_report
 from appliance.result import Outcome, result_of
-from appliance.run_folder import ANOMALIES, BANKS, SCORES, write_result, writing
+from appliance.run_folder import ANOMALIES, BANKS, SCORES, SCREENED, write_result, writing
 from appliance.scores_table import DELIVERED, Label, ScoreBlock, write_scores
+from appliance.screening import Word
 from appliance.settings import EnginesSettings, StationSettings
 from appliance.stages import StageClock
 from appliance.threads import workers
@@ -40,16 +41,24 @@ LATENCY_SAMPLE = 4  # photos on which the candidates' speed is measured
 
 
 def calibrate(
-    images: Path, out: Path, station: StationSettings, engine_settings: EnginesSettings, progress: Progress
+    images: Path,
+    out: Path,
+    station: StationSettings,
+    engine_settings: EnginesSettings,
+    progress: Progress,
+    *,
+    confirmed: Mapping[str, Word] | None = None,
 ) -> dict[str, Any]:
     """Calibrate on the photos in `images`, write the run folder `out`, return what its result.json holds.
 
+    confirmed: sha256 of a photo -> what a person said of it: a "good" one is never screened out, a "bad" one
+    is not used.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there,
     GoodpartsError if `out` cannot be written. `out` appears whole or not at all.
     """
     clock = StageClock()
     with writing(out) as draft:
-        plan = make_plan(images, station, engine_settings, clock, progress)
+        plan = make_plan(images, station, engine_settings, clock, progress, confirmed=confirmed)
         for warning in plan.warnings:
             progress.say(f"warning: {warning}")
         progress.total(plan.units)
@@ -63,7 +72,7 @@ def run_plan(
     with workers(plan.engines.threads) as pool:
         gallery = Gallery(folder / ANOMALIES)
         workshop = Workshop(pool=pool, gallery=gallery, clock=clock, progress=progress)
-        support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
+        support = plan.pictures_of(plan.photos)
         record = try_candidates(plan, support, workshop)
         gallery.close()
         decision = decide_on(record, plan, workshop)
@@ -86,6 +95,8 @@ def run_plan(
         banks=banks,
     )
     result = result_of(plan, outcome, clock.rows())
+    if plan.suspects:
+        save_suspects([suspect.photo for suspect in plan.suspects], folder / SCREENED)
     with clock.stage("write report"):
         write_report(folder, result, place=place)
     result["stages"] = clock.rows()
@@ -119,7 +130,9 @@ def _deliver(
     good = plan.held_out or plan.photos
     labels = [Label.of_good_photo(photo) for photo in good]
     with clock.stage("threshold"):
-        rate = expected_rate(ready.good_scores, parts_of(good), ready.threshold.value)
+        rate = expected_rate(
+            ready.good_scores, parts_of(good), ready.threshold.value, removed_count=plan.removed_count
+        )
         meaning = _meaning(record, ready.threshold, rate)
     with clock.stage("measure speed"):
         latencies = latencies_ms(fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from appliance.generators import GENERATORS, select
 from appliance.generators.foreign import Foreign
 from appliance.intake import Intake, IntakeOptions, take_in
 from appliance.photo import Photo
-from appliance.pictures import median_aspect
+from appliance.pictures import Pictures, median_aspect
 from appliance.progress import Progress
 from appliance.prompt_texts import PromptTexts, published_prompts
+from appliance.screening import Screening, SuspectPhoto, Word, screen_photos, without_bad
 from appliance.settings import EnginesSettings, StationSettings, foreign_among
 from appliance.stages import StageClock
-from appliance.threads import use_threads
+from appliance.threads import use_threads, workers
 from appliance.threshold import ThresholdOptions, held_out_count
 from appliance.trials import Workload
 from engines.encoder import Encoder, load_foreign_encoder
@@ -98,6 +99,7 @@ class Plan:
     photos: tuple[Photo, ...]  # those that choose
     held_out: tuple[Photo, ...]  # those that only the certificate sees; empty where there are too few
     warnings: tuple[str, ...]
+    screening: Screening | None = None  # None: nobody looked for bad parts among the good ones
 
     @property
     def parts(self) -> npt.NDArray[np.int64]:
@@ -107,6 +109,23 @@ class Plan:
     @property
     def aspect(self) -> float:
         return median_aspect([photo.pixels for photo in self.photos])
+
+    @property
+    def suspects(self) -> tuple[SuspectPhoto, ...]:
+        """The photos that were screened out, the least like the others first."""
+        return () if self.screening is None else self.screening.suspects
+
+    @property
+    def removed_count(self) -> int:
+        """Distinct parts that were screened out: they count as rejected in every promise."""
+        return 0 if self.screening is None else self.screening.removed_count
+
+    def pictures_of(self, photos: Sequence[Photo]) -> Pictures:
+        """Some of the photos as a batch; what encoders told the screen of them is known already."""
+        seen = self.screening
+        if seen is not None and seen.pictures.aspect == self.aspect:
+            return seen.pictures.take([seen.places[photo.sha256] for photo in photos])
+        return Pictures([photo.pixels for photo in photos], aspect=self.aspect)
 
     @property
     def threshold_options(self) -> ThresholdOptions:
@@ -125,9 +144,12 @@ def make_plan(
     engine_settings: EnginesSettings,
     clock: StageClock,
     progress: Progress,
+    *,
+    confirmed: Mapping[str, Word] | None = None,
 ) -> Plan:
-    """Read the photos and load the engines.
+    """Read the photos, load the engines, look for bad parts among the good ones.
 
+    confirmed: sha256 of a photo -> what a person said of it, "good" or "bad".
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there.
     """
     progress.step("loading engines")
@@ -143,7 +165,13 @@ def make_plan(
             intake_options(station),
             progress=lambda what, done, of: progress.step(f"{what}: {done} of {of}"),
         )
-    plan = plan_of(intake, images, station, engines, candidates)
+    intake = without_bad(intake, confirmed or {}, images)
+    screening = None
+    if station.intake.screen:
+        progress.step("looking for photos that are unlike the others")
+        with clock.stage("screen photos"), workers(engines.threads) as pool:
+            screening = screen_photos(intake.photos, engines.encoders, confirmed or {}, pool)
+    plan = plan_of(intake, images, station, engines, candidates, screening)
     for generator in (workload.generator for workload in plan.workloads):
         if isinstance(generator, Foreign):
             _ = generator.pictures.sha256  # reads them all, once: what cannot be read shows before any work
@@ -151,10 +179,21 @@ def make_plan(
 
 
 def plan_of(
-    intake: Intake, images: Path, station: StationSettings, engines: Engines, candidates: Candidates
+    intake: Intake,
+    images: Path,
+    station: StationSettings,
+    engines: Engines,
+    candidates: Candidates,
+    screening: Screening | None = None,
 ) -> Plan:
-    """The plan for photos that were taken in from `images`."""
-    photos, held_out = _divide(intake.photos, station)
+    """The plan for photos that were taken in from `images`.
+
+    screening: of them. A replay has none: the photos that a benchmark calls good are what it asks about, and
+    its figures say what the choice makes of all of them.
+    """
+    removed = 0 if screening is None else screening.removed_count
+    usable = intake.photos if screening is None else screening.unsuspected
+    photos, held_out = _divide(usable, station, removed_count=removed)
     return Plan(
         images=images,
         station=station,
@@ -168,9 +207,11 @@ def plan_of(
             *_fallback(engines),
             *(f"slower than it could be: {said}" for said in engines.fallen),
             *intake.warnings,
+            *(() if screening is None else screening.warnings),
             *engines.problems,
             *candidates.problems,
         ),
+        screening=screening,
     )
 
 
@@ -214,7 +255,9 @@ def load_engines(station: StationSettings, settings: EnginesSettings) -> Engines
 
 
 def intake_options(station: StationSettings) -> IntakeOptions:
-    return IntakeOptions(**station.intake.model_dump(), region=station.region)
+    # What the service alone reads, and what is done with photos once they are in, is no option of the intake.
+    options = station.intake.model_dump(exclude={"poll_s", "settle_s", "screen"})
+    return IntakeOptions(**options, region=station.region)
 
 
 def threshold_options(station: StationSettings) -> ThresholdOptions:
@@ -310,11 +353,16 @@ def check_foreign(images: Path, station: StationSettings) -> None:
 
 
 def _divide(
-    photos: tuple[Photo, ...], station: StationSettings
+    photos: tuple[Photo, ...], station: StationSettings, *, removed_count: int
 ) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
     """(photos that choose, photos held out for the certificate)."""
     parts = parts_of(photos)
-    count = held_out_count(len(np.unique(parts)), threshold_options(station), station.intake.minimum)
+    count = held_out_count(
+        len(np.unique(parts)),
+        threshold_options(station),
+        station.intake.minimum,
+        removed_count=removed_count,
+    )
     if count == 0:
         return photos, ()
     fold = hold_out(parts, count, rng=seeds.stream(station.seed, "hold out"))

@@ -4,6 +4,7 @@ result.json   what was decided and from what; its presence says that the run is 
 report.html   for a person
 scores.csv    every score behind the decision
 anomalies/    some of the synthetic anomalies, with thumbnails of their parents
+screened/     thumbnails of the photos that were screened out, where there are any
 banks/        one folder for each candidate: what it needs to score
 """
 
@@ -26,7 +27,8 @@ REPORT = "report.html"
 SCORES = "scores.csv"
 ANOMALIES = "anomalies"
 BANKS = "banks"
-ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)
+SCREENED = "screened"
+ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)  # that every run has
 REPLAY = "goodparts-replay"  # the file that marks the folder of a replay
 SCHEMA_VERSION = 1
 NAME_KEPT = 40  # letters of a run's name in that of its draft: file systems allow 255 bytes in all
@@ -147,6 +149,7 @@ def _move_into_place(draft: Path, out: Path) -> None:
         return
     # A replaced run stops being a run before it loses anything else, and is one again with the last move.
     (out / RESULT).unlink(missing_ok=True)
+    _remove(out / SCREENED)  # the new run need not have one
     for entry in sorted(draft.iterdir(), key=lambda path: path.name == RESULT):
         _remove(out / entry.name)
         entry.rename(out / entry.name)

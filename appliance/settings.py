@@ -73,6 +73,7 @@ class IntakeSettings(Model):
     settle_s: float = Field(default=0.5, ge=0, le=3600)
     follow_links: bool = False
     ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
+    screen: bool = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
