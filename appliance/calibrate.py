@@ -8,7 +8,7 @@ A function of photos, settings, engines and seed, with no other state: it can ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,14 @@ from appliance.decode import decode
 from appliance.deliver import latencies_ms, save_banks, saved_scores
 from appliance.detectors.protocol import FittedDetector
 from appliance.errors import DetectorError
-from appliance.gallery import Gallery
+from appliance.gallery import Gallery, save_suspects
 from appliance.operating import Operating, expected_rate, operating
-from appliance.photo_files import Listing
 from appliance.pictures import Pictures
-from appliance.plan import Plan, make_plan, parts_of
+from appliance.plan import Order, Plan, make_plan, parts_of
 from appliance.progress import Progress
 from appliance.report import write_report
 from appliance.result import Outcome, result_of
-from appliance.run_folder import ANOMALIES, BANKS, SCORES, write_result, writing
+from appliance.run_folder import ANOMALIES, BANKS, SCORES, SCREENED, write_result, writing
 from appliance.scores_table import DELIVERED, Label, ScoreBlock, write_scores
 from appliance.settings import EnginesSettings, StationSettings
 from appliance.stages import StageClock
@@ -50,32 +49,22 @@ def calibrate(
     engine_settings: EnginesSettings,
     progress: Progress,
     *,
-    incumbent: str | None = None,
+    order: Order | None = None,
     judge: Judge | None = None,
-    listing: Listing | None = None,
-    anchored: Collection[str] = (),
-    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Calibrate on the photos in `images`, write the run folder `out`, return what its result.json holds.
 
-    listing: the photo files, in place of all below `images`. anchored: sha256 of photos that are in every
-    bank, and so never held out for the certificate. run_id: None makes one of the time.
-    incumbent: the detector that the station has, which stays unless another is surely better. judge: called
-    with all of the run done but result.json.
+    judge: called with all of the run done but result.json.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there,
     GoodpartsError if `out` cannot be written. `out` appears whole or not at all.
     """
-    clock = StageClock()
+    clock, order = StageClock(), order or Order()
     with writing(out) as draft:
-        plan = make_plan(
-            images, station, engine_settings, clock, progress, listing=listing, anchored=anchored
-        )
+        plan = make_plan(images, station, engine_settings, clock, progress, order=order)
         for warning in plan.warnings:
             progress.say(f"warning: {warning}")
         progress.total(plan.units)
-        return run_plan(
-            plan, draft, clock, progress, place=out, incumbent=incumbent, judge=judge, run_id=run_id
-        )
+        return run_plan(plan, draft, clock, progress, place=out, order=order, judge=judge)
 
 
 def run_plan(
@@ -85,21 +74,21 @@ def run_plan(
     progress: Progress,
     *,
     place: Path,
-    incumbent: str | None = None,
+    order: Order | None = None,
     judge: Judge | None = None,
-    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Do all of it and fill `folder`, result.json last. `place` is where the folder will lie in the end.
 
-    incumbent, judge, run_id: as of `calibrate`.
+    judge: as of `calibrate`.
     """
+    order = order or Order()
     with workers(plan.engines.threads) as pool:
         gallery = Gallery(folder / ANOMALIES)
         workshop = Workshop(pool=pool, gallery=gallery, clock=clock, progress=progress)
-        support = Pictures([photo.pixels for photo in plan.photos], aspect=plan.aspect)
+        support = plan.pictures_of(plan.photos)
         record = try_candidates(plan, support, workshop)
         gallery.close()
-        decision = decide_on(record, plan, workshop, incumbent=incumbent)
+        decision = decide_on(record, plan, workshop, incumbent=order.incumbent)
         delivery = _deliver(plan, support, decision.chosen, record, gallery, folder, workshop)
     progress.step("writing the report")
     write_scores(folder / SCORES, [*record.blocks, *delivery.blocks], record.candidates)
@@ -118,7 +107,9 @@ def run_plan(
         latencies_ms=delivery.latencies_ms,
         banks=banks,
     )
-    result = result_of(plan, outcome, clock.rows(), run_id=run_id)
+    result = result_of(plan, outcome, clock.rows(), run_id=order.run_id)
+    if plan.suspects:
+        save_suspects([suspect.photo for suspect in plan.suspects], folder / SCREENED)
     with clock.stage("write report"):
         write_report(folder, result, place=place)
     if judge is not None:
@@ -154,7 +145,9 @@ def _deliver(
     good = plan.held_out or plan.photos
     labels = [Label.of_good_photo(photo) for photo in good]
     with clock.stage("threshold"):
-        rate = expected_rate(ready.good_scores, parts_of(good), ready.threshold.value)
+        rate = expected_rate(
+            ready.good_scores, parts_of(good), ready.threshold.value, removed_count=plan.removed_count
+        )
         meaning = _meaning(record, ready.threshold, rate)
     with clock.stage("measure speed"):
         latencies = latencies_ms(fitted, support.take(range(min(LATENCY_SAMPLE, len(support)))))

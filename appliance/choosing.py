@@ -122,12 +122,21 @@ def fit_for_good(
 def _threshold(
     plan: Plan, support: Pictures, chosen: Detector, fitted: FittedDetector, pool: ThreadPoolExecutor
 ) -> tuple[Threshold, npt.NDArray[np.float64]]:
-    options = plan.threshold_options
+    options, removed = plan.threshold_options, plan.removed_count
     if plan.held_out:
-        pictures = Pictures([photo.pixels for photo in plan.held_out], aspect=plan.aspect)
-        return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options)
-    seed, minimum = plan.station.seed, plan.station.intake.minimum
-    return estimated_threshold(chosen, fitted, support, plan.parts, options, pool, minimum=minimum, seed=seed)
+        pictures = plan.pictures_of(plan.held_out)
+        return held_out_threshold(fitted, pictures, parts_of(plan.held_out), options, removed_count=removed)
+    return estimated_threshold(
+        chosen,
+        fitted,
+        support,
+        plan.parts,
+        options,
+        pool,
+        minimum=plan.station.intake.minimum,
+        seed=plan.station.seed,
+        removed_count=removed,
+    )
 
 
 def estimated_threshold(
@@ -140,8 +149,11 @@ def estimated_threshold(
     *,
     minimum: int,
     seed: int,
+    removed_count: int = 0,
 ) -> tuple[Threshold, npt.NDArray[np.float64]]:
     """What `cross_fitted` finds for `fitted`, which is delivered: an ensemble's scores are in its units."""
     if isinstance(chosen, Ensemble) and isinstance(fitted, FittedEnsemble):
         chosen = chosen.in_units_of(fitted)
-    return cross_fitted(chosen, support, parts, options, pool, minimum=minimum, seed=seed)
+    return cross_fitted(
+        chosen, support, parts, options, pool, minimum=minimum, seed=seed, removed_count=removed_count
+    )

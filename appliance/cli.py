@@ -86,6 +86,8 @@ def _guarded(command: Callable[[argparse.Namespace], int], options: argparse.Nam
 
 def _calibrate(options: argparse.Namespace) -> int:
     from appliance.calibrate import calibrate
+    from appliance.confirmed import confirmed_below
+    from appliance.plan import Order
     from appliance.progress import Console
     from appliance.run_folder import check_output
     from appliance.summary import summary
@@ -93,9 +95,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     settings, station = _settings(options)
     out = options.out or _default_out("goodparts")
     check_output(out, force=options.force, images=options.images)
+    confirmed = confirmed_below(options.images, good=options.confirm_good, bad=options.confirm_bad)
     progress = Console()
     try:
-        result = calibrate(options.images, out, station, settings.engines, progress)
+        result = calibrate(
+            options.images, out, station, settings.engines, progress, order=Order(confirmed=confirmed)
+        )
     finally:
         progress.close()
     print(summary(result, out))
@@ -282,6 +287,16 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=argument_types.whole(0, LARGEST_SEED), help="in place of the settings' seed"
     )
     calibrate.add_argument("--force", action="store_true", help="replace a result that is already in DIR")
+    for word, then in (("good", "it is used"), ("bad", "it is left out")):
+        calibrate.add_argument(
+            f"--confirm-{word}",
+            type=argument_types.given,
+            action="extend",
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help=f"a photo, by its name below the images, that a person found {word}: {then}",
+        )
     calibrate.set_defaults(command=_calibrate)
 
     score = commands.add_parser("score", help="score photos with the detector that a calibration chose")

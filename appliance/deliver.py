@@ -32,11 +32,19 @@ Integers = npt.NDArray[np.int64]
 
 
 def held_out_threshold(
-    fitted: FittedDetector, held_out: Pictures, parts: Integers, options: ThresholdOptions
+    fitted: FittedDetector,
+    held_out: Pictures,
+    parts: Integers,
+    options: ThresholdOptions,
+    *,
+    removed_count: int = 0,
 ) -> tuple[Threshold, Scores]:
-    """The threshold of exactly this detector from photos that nothing has seen, and their scores [n]."""
+    """The threshold of exactly this detector from photos that nothing has seen, and their scores [n].
+
+    removed_count: distinct parts that a screen took out.
+    """
     scores = fitted.score(held_out)
-    return threshold_held_out(scores, parts, options), scores
+    return threshold_held_out(scores, parts, options, removed_count=removed_count), scores
 
 
 def cross_fitted(
@@ -48,8 +56,12 @@ def cross_fitted(
     *,
     minimum: int,
     seed: int,
+    removed_count: int = 0,
 ) -> tuple[Threshold, Scores]:
-    """The threshold from photos each scored by a bank without it and its near-duplicates; the scores [n]."""
+    """The threshold from photos each scored by a bank without it and its near-duplicates; the scores [n].
+
+    removed_count: distinct parts that a screen took out.
+    """
     count = min(CROSS_FIT_FOLDS, len(np.unique(parts)))
     folds = k_fold(parts, count, rng=seeds.stream(seed, "cross-fit"))
 
@@ -61,7 +73,8 @@ def cross_fitted(
     scores = np.empty(len(support))
     for fold, fold_scores in zip(folds, pool.map(score, range(count), folds), strict=True):
         scores[fold.evaluation] = fold_scores
-    return threshold_cross_fitted(scores, parts, options, minimum=minimum), scores
+    found = threshold_cross_fitted(scores, parts, options, minimum=minimum, removed_count=removed_count)
+    return found, scores
 
 
 def latencies_ms(fitted: Mapping[str, FittedDetector], sample: Pictures) -> dict[str, float]:

@@ -17,6 +17,7 @@ PER_GENERATOR = 24
 GRID = 25  # of anomalies that fill the picture: the first five styles by five contents
 JPEG_QUALITY = 95
 PARENT_SIDE_PX = 256
+SUSPECT_SIDE_PX = 384  # a person decides by it whether a part is good
 
 
 class Entry(TypedDict):
@@ -92,9 +93,21 @@ class Gallery:
     def _keep_parent(self, photo: Photo) -> None:
         path = self._folder / "parents" / f"{short_hash(photo)}.jpg"
         if not path.exists():
-            scale = min(1.0, PARENT_SIDE_PX / min(photo.pixels.shape[:2]))
-            small = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            path.write_bytes(jpeg(small.astype("uint8")))
+            path.write_bytes(thumbnail(photo, PARENT_SIDE_PX))
+
+
+def save_suspects(photos: Sequence[Photo], folder: Path) -> None:
+    """A thumbnail of each in a new `folder`, named by the hash of the photo."""
+    folder.mkdir()
+    for photo in photos:
+        (folder / f"{short_hash(photo)}.jpg").write_bytes(thumbnail(photo, SUSPECT_SIDE_PX))
+
+
+def thumbnail(photo: Photo, side_px: int) -> bytes:
+    """As a JPEG, reduced to a shorter side of `side_px`."""
+    scale = min(1.0, side_px / min(photo.pixels.shape[:2]))
+    small = cv2.resize(photo.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return jpeg(small.astype("uint8"))
 
 
 def short_hash(photo: Photo) -> str:

@@ -105,14 +105,15 @@ def operating(evidence: Evidence, *, threshold_rate: float, good_images: int, co
     )
 
 
-def expected_rate(scores: Floats, parts: Integers, threshold: float) -> float:
+def expected_rate(scores: Floats, parts: Integers, threshold: float, *, removed_count: int = 0) -> float:
     """The share of further good parts that is expected above `threshold`, one of the good scores.
 
     scores: [N] that the threshold rests on, parts: [N] their part numbers. k / (n + 1) of the k-th largest of
-    n parts: for exchangeable scores no more than that on average.
+    n parts: for exchangeable scores no more than that on average. removed_count: distinct parts that a screen
+    took out, all above the threshold.
     """
     maxima = part_maxima(scores, parts)
-    return float(1 + (maxima > threshold).sum()) / (maxima.size + 1)
+    return float(1 + (maxima > threshold).sum() + removed_count) / (maxima.size + removed_count + 1)
 
 
 def good_scores(trial: Trial) -> tuple[Floats, Integers]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,13 @@ from appliance.generators.foreign import Foreign
 from appliance.intake import Intake, IntakeOptions, take_in, take_in_listed
 from appliance.photo import Photo
 from appliance.photo_files import Listing
-from appliance.pictures import median_aspect
+from appliance.pictures import Pictures, median_aspect
 from appliance.progress import Progress
 from appliance.prompt_texts import PromptTexts, published_prompts
+from appliance.screening import Screening, SuspectPhoto, Word, screen_photos, without_bad
 from appliance.settings import EnginesSettings, StationSettings, foreign_among
 from appliance.stages import StageClock
-from appliance.threads import use_threads
+from appliance.threads import use_threads, workers
 from appliance.threshold import ThresholdOptions, held_out_count, parts_needed
 from appliance.trials import Workload
 from engines.encoder import Encoder, load_foreign_encoder
@@ -87,6 +88,19 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a person or the service adds to a calibration, beside photos and settings."""
+
+    listing: Listing | None = None  # the photo files, in place of all below the folder
+    anchored: frozenset[str] = frozenset()  # sha256 of photos that are in every bank, and so never held out
+    # sha256 -> what a person said: a "good" photo is never screened out, a "bad" one is not used.
+    confirmed: Mapping[str, Word] = field(default_factory=dict)
+    suspected: Mapping[str, str] = field(default_factory=dict)  # sha256 -> what an earlier screen said of it
+    incumbent: str | None = None  # the detector that the station has, kept unless another is surely better
+    run_id: str | None = None  # None: made of the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A calibration that can begin."""
 
@@ -99,6 +113,7 @@ class Plan:
     photos: tuple[Photo, ...]  # those that choose
     held_out: tuple[Photo, ...]  # those that only the certificate sees; empty where there are too few
     warnings: tuple[str, ...]
+    screening: Screening | None = None  # None: nobody looked for bad parts among the good ones
 
     @property
     def parts(self) -> npt.NDArray[np.int64]:
@@ -108,6 +123,23 @@ class Plan:
     @property
     def aspect(self) -> float:
         return median_aspect([photo.pixels for photo in self.photos])
+
+    @property
+    def suspects(self) -> tuple[SuspectPhoto, ...]:
+        """The photos that were screened out, the least like the others first."""
+        return () if self.screening is None else self.screening.suspects
+
+    @property
+    def removed_count(self) -> int:
+        """Distinct parts that were screened out: they count as rejected in every promise."""
+        return 0 if self.screening is None else self.screening.removed_count
+
+    def pictures_of(self, photos: Sequence[Photo]) -> Pictures:
+        """Some of the photos as a batch; what encoders told the screen of them is known already."""
+        seen = self.screening
+        if seen is not None and seen.pictures.aspect == self.aspect:
+            return seen.pictures.take([seen.places[photo.sha256] for photo in photos])
+        return Pictures([photo.pixels for photo in photos], aspect=self.aspect)
 
     @property
     def threshold_options(self) -> ThresholdOptions:
@@ -127,14 +159,13 @@ def make_plan(
     clock: StageClock,
     progress: Progress,
     *,
-    listing: Listing | None = None,
-    anchored: Collection[str] = (),
+    order: Order | None = None,
 ) -> Plan:
-    """Read the photos and load the engines.
+    """Read the photos, load the engines, look for bad parts among the good ones.
 
-    listing, anchored: as of `calibrate`.
     ImagesError if the photos cannot serve, ConfigurationError if the settings name what is not there.
     """
+    order = order or Order()
     progress.step("loading engines")
     with clock.stage("load engines"):
         engines = load_engines(station, engine_settings)
@@ -143,8 +174,16 @@ def make_plan(
     check_foreign(images, station)
     progress.step(f"reading photos in {images}")
     with clock.stage("read photos"):
-        intake = _take_in(images, listing, station, progress)
-    plan = plan_of(intake, images, station, engines, candidates, anchored=anchored)
+        intake = _take_in(images, order.listing, station, progress)
+    intake = without_bad(intake, order.confirmed, images)
+    screening = None
+    if station.intake.screen:
+        progress.step("looking for photos that are unlike the others")
+        with clock.stage("screen photos"), workers(engines.threads) as pool:
+            screening = screen_photos(
+                intake.photos, engines.encoders, order.confirmed, pool, suspected=order.suspected
+            )
+    plan = plan_of(intake, images, station, engines, candidates, screening, anchored=order.anchored)
     for generator in (workload.generator for workload in plan.workloads):
         if isinstance(generator, Foreign):
             _ = generator.pictures.sha256  # reads them all, once: what cannot be read shows before any work
@@ -167,11 +206,18 @@ def plan_of(
     station: StationSettings,
     engines: Engines,
     candidates: Candidates,
+    screening: Screening | None = None,
     *,
     anchored: Collection[str] = (),
 ) -> Plan:
-    """The plan for photos that were taken in from `images`. anchored: as of `calibrate`."""
-    photos, held_out = _divide(intake.photos, station, anchored)
+    """The plan for photos that were taken in from `images`.
+
+    screening: of them. A replay has none: the photos that a benchmark calls good are what it asks about, and
+    its figures say what the choice makes of all of them. anchored: as of `Order`.
+    """
+    removed = 0 if screening is None else screening.removed_count
+    usable = intake.photos if screening is None else screening.unsuspected
+    photos, held_out = _divide(usable, station, anchored, removed_count=removed)
     return Plan(
         images=images,
         station=station,
@@ -185,9 +231,11 @@ def plan_of(
             *_fallback(engines),
             *(f"slower than it could be: {said}" for said in engines.fallen),
             *intake.warnings,
+            *(() if screening is None else screening.warnings),
             *engines.problems,
             *candidates.problems,
         ),
+        screening=screening,
     )
 
 
@@ -328,15 +376,20 @@ def check_foreign(images: Path, station: StationSettings) -> None:
 
 
 def _divide(
-    photos: tuple[Photo, ...], station: StationSettings, anchored: Collection[str] = ()
+    photos: tuple[Photo, ...],
+    station: StationSettings,
+    anchored: Collection[str] = (),
+    *,
+    removed_count: int = 0,
 ) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
     """(photos that choose, photos held out for the certificate). Anchored ones choose, with their parts."""
     parts, options = parts_of(photos), threshold_options(station)
     staying = {photo.part for photo in photos if photo.sha256 in anchored}
     distinct = len(np.unique(parts))
-    # Fewer than are needed where too many are anchored: then there is no certificate.
-    count = min(held_out_count(distinct, options, station.intake.minimum), distinct - len(staying))
-    if count < parts_needed(options.max_false_reject_rate, options.confidence):
+    wanted = held_out_count(distinct, options, station.intake.minimum, removed_count=removed_count)
+    needed = parts_needed(options.max_false_reject_rate, options.confidence, removed_count=removed_count)
+    count = min(wanted, distinct - len(staying))
+    if count < needed:  # where too many are anchored too: then there is no certificate
         return photos, ()
     fold = hold_out(parts, count, rng=seeds.stream(station.seed, "hold out"), staying=staying)
     return tuple(photos[i] for i in fold.bank), tuple(photos[i] for i in fold.evaluation)

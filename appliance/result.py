@@ -22,6 +22,7 @@ from appliance.operating import FEWEST, RELIABLE, Operating
 from appliance.photo import Photo
 from appliance.plan import Engines, Plan
 from appliance.run_folder import SCHEMA_VERSION
+from appliance.screening import SuspectPhoto, next_step
 from appliance.stages import Stage
 from appliance.threshold import Threshold
 
@@ -58,13 +59,14 @@ def result_of(
         "tied": list(decision.tied),
         "incumbent": None if decision.incumbent is None else dataclasses.asdict(decision.incumbent),
         "reason": decision.reason,
-        "next_steps": list(decision.next_steps),
+        "next_steps": [*next_step(plan.suspects), *decision.next_steps],
         "threshold": dataclasses.asdict(outcome.threshold),
         "operating": _operating(plan, outcome.operating),
         "candidates": _candidates(outcome),
         "agreement": None if decision.agreement is None else dataclasses.asdict(decision.agreement),
         "generators": _generators(plan, outcome, stages),
         "support": _support(plan),
+        "screened": [_screened(suspect) for suspect in plan.suspects],
         "refused": [_without_none(dataclasses.asdict(refusal)) for refusal in plan.intake.refused],
         "warnings": [_printable(warning) for warning in plan.warnings],
         "stages": list(stages),
@@ -190,17 +192,28 @@ def _pictures(generator: Generator) -> dict[str, str]:
 
 
 def _support(plan: Plan) -> list[dict[str, Any]]:
-    held_out = {photo.sha256 for photo in plan.held_out}
-    rows = [
-        _photo_row(photo, "held_out" if photo.sha256 in held_out else "selection")
-        for photo in plan.intake.photos
-    ]
+    roles = {photo.sha256: "held_out" for photo in plan.held_out}
+    roles |= {suspect.photo.sha256: "screened" for suspect in plan.suspects}
+    rows = [_photo_row(photo, roles.get(photo.sha256, "selection")) for photo in plan.intake.photos]
     return rows + [{"file": name, "role": "unused"} for name in plan.intake.unused]
 
 
 def _photo_row(photo: Photo, role: str) -> dict[str, Any]:
     row = {"file": photo.name, "sha256": photo.sha256, "role": role, "part": photo.part}
     return row if photo.name_b64 is None else {**row, "name_b64": photo.name_b64}
+
+
+def _screened(suspect: SuspectPhoto) -> dict[str, Any]:
+    photo = suspect.photo
+    row = {
+        "name": photo.name,
+        "name_b64": photo.name_b64,
+        "sha256": photo.sha256,
+        "reason": suspect.reason,
+        "code": suspect.code,
+        "strength": round(suspect.strength, 3),
+    }
+    return _without_none(row)
 
 
 def _software(plan: Plan) -> dict[str, Any]:

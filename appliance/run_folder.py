@@ -4,6 +4,7 @@ result.json   what was decided and from what; its presence says that the run is 
 report.html   for a person
 scores.csv    every score behind the decision
 anomalies/    some of the synthetic anomalies, with thumbnails of their parents
+screened/     thumbnails of the photos that were screened out, where there are any
 banks/        one folder for each candidate: what it needs to score
 contest.json  of a later calibration in the service: how it was judged beside the detector before
 """
@@ -28,8 +29,9 @@ SCORES = "scores.csv"
 ANOMALIES = "anomalies"
 BANKS = "banks"
 CONTEST = "contest.json"
-ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, CONTEST, RESULT)
-OPTIONAL = (CONTEST,)  # not every run has them
+SCREENED = "screened"
+ENTRIES = (REPORT, SCORES, ANOMALIES, BANKS, RESULT)  # that every run has
+OPTIONAL = (CONTEST, SCREENED)  # that some have
 REPLAY = "goodparts-replay"  # the file that marks the folder of a replay
 SCHEMA_VERSION = 1
 NAME_KEPT = 40  # letters of a run's name in that of its draft: file systems allow 255 bytes in all

@@ -74,6 +74,7 @@ class IntakeSettings(Model):
     silent_after_h: Annotated[float, Field(ge=0.1, le=8760)] | None = 72.0
     follow_links: bool = False
     ignore: Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(none_is_empty)] = ()
+    screen: bool = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

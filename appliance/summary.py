@@ -11,6 +11,7 @@ from appliance.incumbent import sentence
 from appliance.run_folder import REPORT, RESULT
 
 SHOWN = 8  # candidates; the report has them all
+NAMED = 3  # photos that were screened out, likewise
 
 _TITLES = {
     "chosen": "Chosen",
@@ -28,6 +29,7 @@ def summary(result: Mapping[str, Any], out: Path) -> str:
         f"  {result['reason']}",
         *([f"  {before}"] if before else []),
         f"  {threshold_sentence(result['threshold'])}",
+        *screened_lines(result),
         *finds_lines(result),
         "",
         *candidate_lines(ranked[:SHOWN], result["chosen"]),
@@ -50,6 +52,18 @@ def threshold_sentence(threshold: Mapping[str, Any]) -> str:
     missing = threshold["photos_missing"]
     more = f"{missing} more photo{'s' * (missing != 1)}"
     return f"{value}: about {rate} of good parts rejected is an estimate; a certificate needs {more}."
+
+
+def screened_lines(result: Mapping[str, Any]) -> list[str]:
+    """Which photos were screened out, if any; nothing of a run that does not say."""
+    names = [row["name"] for row in result.get("screened", [])]
+    if not names:
+        return []
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    photos = f"{len(names)} photo{'s' * (len(names) != 1)}"
+    return [
+        f"  Kept out until a person confirms, unlike the others, {photos}: {', '.join(names[:NAMED])}{more}"
+    ]
 
 
 def finds_lines(result: Mapping[str, Any]) -> list[str]:

@@ -44,6 +44,7 @@ class Threshold:
     confidence: float
     good_images: int  # distinct parts whose scores it rests on
     photos_missing: int  # further distinct good parts until a certificate at the requested rate is possible
+    removed_parts: int = 0  # that a screen took out and nobody confirmed bad: rejected, in every figure here
 
 
 def threshold_held_out(
@@ -68,6 +69,7 @@ def threshold_held_out(
         confidence=options.confidence,
         good_images=maxima.size,
         photos_missing=0,
+        removed_parts=removed_count,
     )
 
 
@@ -96,6 +98,7 @@ def threshold_cross_fitted(
         confidence=confidence,
         good_images=maxima.size,
         photos_missing=max(0, needed - maxima.size),
+        removed_parts=removed_count,
     )
 
 

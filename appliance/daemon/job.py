@@ -43,6 +43,7 @@ class Job:
     trigger: str  # first, person, drift …
     reason: str  # in a sentence
     words: Mapping[str, Literal["good", "bad"]]  # a person's, by sha256
+    suspected: Mapping[str, str]  # by sha256 what an earlier screen said
     champion: str | None = None  # its run folder
     golden: tuple[JobPhoto, ...] = ()
     recent: tuple[JobPhoto, ...] = ()

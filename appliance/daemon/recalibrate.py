@@ -19,7 +19,7 @@ from appliance.errors import UsageError
 from appliance.intake import Pixels, read_photo
 from appliance.near_duplicates import part_numbers
 from appliance.photo_files import Listing
-from appliance.plan import Plan, decision_options, intake_options
+from appliance.plan import Order, Plan, decision_options, intake_options
 from appliance.progress import Progress
 from appliance.run_folder import read_result
 from appliance.settings import EnginesSettings, StationSettings
@@ -36,12 +36,22 @@ def recalibrate(job: Job, progress: Progress) -> None:
             StationSettings.model_validate(job.station),
             EnginesSettings.model_validate(job.engines),
             progress,
-            listing=Listing(files=tuple(photo.file for photo in job.photos), refused=(), others=()),
-            anchored=frozenset(photo.sha256 for photo in job.photos if photo.anchored),
-            incumbent=None if champion is None else _detector_of(champion),
-            run_id=out.name,
+            order=_order(job, champion),
             judge=None if champion is None else _judge(job, champion, progress),
         )
+
+
+def _order(job: Job, champion: Path | None) -> Order:
+    anchored = frozenset(photo.sha256 for photo in job.photos if photo.anchored)
+    return Order(
+        listing=Listing(files=tuple(photo.file for photo in job.photos), refused=(), others=()),
+        anchored=anchored,
+        # They passed the screen of the first calibration: what came since is compared with them.
+        confirmed={**dict.fromkeys(anchored, "good"), **job.words},
+        suspected=job.suspected,
+        incumbent=None if champion is None else _detector_of(champion),
+        run_id=Path(job.out).name,
+    )
 
 
 def _detector_of(champion: Path) -> str | None:

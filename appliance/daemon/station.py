@@ -27,7 +27,7 @@ from appliance.daemon.lots import Held, Lots, Use, first_lots, later_lots, to_an
 from appliance.daemon.places import Places
 from appliance.daemon.shelf import Shelf
 from appliance.daemon.situation import SERVED, situation_of
-from appliance.daemon.stock import held_photos, job_photos, words_of
+from appliance.daemon.stock import held_photos, job_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.zones import zone_of
 from appliance.decode import UnreadablePhoto
@@ -168,6 +168,7 @@ class Station:
             trigger=trigger.reason,
             reason=trigger.sentence,
             words=words_of(self.ledger),
+            suspected=suspected(self.ledger),
             champion=None if champion is None else str(self.shelf.path(champion)),
             niceness=self.settings.recalibration.niceness,
         )

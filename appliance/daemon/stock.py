@@ -67,6 +67,12 @@ def words_of(ledger: Ledger) -> dict[str, Literal["good", "bad"]]:
     return {row["sha256"]: row["word"] for row in rows}
 
 
+def suspected(ledger: Ledger) -> dict[str, str]:
+    """What the screen said of photos that nobody has said anything of, by sha256."""
+    rows = ledger.ask("SELECT sha256, reason FROM photos WHERE word = 'suspicious'")
+    return {row["sha256"]: row["reason"] or "" for row in rows}
+
+
 def photo_counts(ledger: Ledger, *, needed: int) -> PhotoCounts:
     states = ledger.counts("good")
     question = (

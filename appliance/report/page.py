@@ -12,7 +12,7 @@ from typing import Any
 from appliance.incumbent import sentence
 from appliance.report import figures, words
 from appliance.report.operating import meaning
-from appliance.report.pictures import SCALES, Scale, albums
+from appliance.report.pictures import SCALES, Scale, albums, suspects
 from appliance.report.scores import Scored, delivered_scores
 from appliance.report.templates import encoded, environment
 from appliance.run_folder import REPORT, read_result
@@ -63,6 +63,7 @@ def _page(result: Result, run: Path, scores: Sequence[Scored], scale: Scale, *, 
             strips=_strips(result, scores),
             meaning=meaning(result),
             albums=albums(run, scores, scale),
+            suspects=suspects(run, result.get("screened", []), scale),
             generator_names=_generator_names(result),
             prompts=[c for c in words.ranked(result) if c.get("texts")],
             refused=result["refused"][:MAXIMUM_REFUSED],

@@ -6,14 +6,14 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from appliance.report.scores import Scored
-from appliance.run_folder import ANOMALIES
+from appliance.run_folder import ANOMALIES, SCREENED
 
 Box = tuple[int, int, int, int]
 
@@ -35,6 +35,7 @@ SCALES = (
     Scale(per_generator=2, grid_side=3, side_px=96, quality=56),
     Scale(per_generator=0, grid_side=0, side_px=0, quality=0),
 )
+SUSPECTS = 12  # that are shown: more than a person looks at before the folder is cleared
 CROP_MARGIN = 0.5  # of the box, on each side: enough surroundings to see where the crop lies
 CROP_MINIMUM_PX = 24
 
@@ -77,6 +78,15 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuspectPicture:
+    """A photo that was screened out, as a data URI; None: the file is unreadable, or there is no room."""
+
+    name: str
+    reason: str
+    picture: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """The paper's Figure 2: styles are rows, contents are columns."""
 
@@ -111,6 +121,18 @@ def albums(run: Path, scores: Sequence[Scored], scale: Scale) -> list[Album]:
     by_picture = {s.picture: s.score for s in scores}
     names = dict.fromkeys(s.generator for s in saved)
     return [_album(run, name, [s for s in saved if s.generator == name], by_picture, scale) for name in names]
+
+
+def suspects(run: Path, screened: Sequence[Mapping[str, Any]], scale: Scale) -> list[SuspectPicture]:
+    """The photos that were screened out, the first SUSPECTS with a picture as long as pictures have room."""
+    return [
+        SuspectPicture(
+            name=row["name"],
+            reason=row["reason"],
+            picture=_suspect(run, row["sha256"], scale) if place < SUSPECTS else None,
+        )
+        for place, row in enumerate(screened)
+    ]
 
 
 def data_uri(image: Image.Image, *, quality: int) -> str:
@@ -233,6 +255,13 @@ def _outline(box: Box, size: tuple[int, int]) -> Outline:
 
 def _parent_path(run: Path, short_sha256: str) -> Path:
     return run / ANOMALIES / "parents" / f"{short_sha256}.jpg"
+
+
+def _suspect(run: Path, sha256: str, scale: Scale) -> str | None:
+    """Larger than a parent: a person decides by it."""
+    if not scale.side_px:
+        return None
+    return _thumbnail(_open(run / SCREENED / f"{sha256[:12]}.jpg"), replace(scale, side_px=2 * scale.side_px))
 
 
 def _parent(run: Path, short_sha256: str, scale: Scale) -> str | None:

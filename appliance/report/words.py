@@ -36,6 +36,7 @@ ROLES = {
     "bank": "known to the detector",
     "held_out": "held out for the threshold",
     "selection": "used for the choice",
+    "screened": "kept out until a person confirms them",
     "unused": "not used",
 }
 
@@ -224,16 +225,25 @@ def threshold(result: Result) -> str:
     if t["certified"]:
         return (
             f"At most {percent(t['rate'])} of good parts are rejected, with {confidence} confidence. "
-            f"Measured on {photos} that served for nothing else."
+            f"Measured on {photos} that served for nothing else.{_removed(t)}"
         )
     said = f"An estimate, not a promise. {photos} would support a rate of {percent(t['rate'])} of good parts"
     said += f" rejected, with {confidence} confidence"
     if not t["photos_missing"]:
-        return said + "."
+        return f"{said}.{_removed(t)}"
     return (
         said + f"; {t['photos_missing']} more {'is' if t['photos_missing'] == 1 else 'are'} needed "
-        f"to promise {percent(t['requested_rate'])}."
+        f"to promise {percent(t['requested_rate'])}.{_removed(t)}"
     )
+
+
+def _removed(t: Mapping[str, Any]) -> str:
+    """What the screen's suspects do to the promise; nothing where there are none."""
+    count = t.get("removed_parts", 0)
+    if not count:
+        return ""
+    counts = "counts" if count == 1 else "count"
+    return f" {plural(count, 'part')} that the screen kept out {counts} as rejected."
 
 
 def agreement(result: Result) -> str | None:

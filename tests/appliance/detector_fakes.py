@@ -49,6 +49,7 @@ class FakeEncoder:
     ) -> None:
         self.name = name
         self.spec = SimpleNamespace(
+            pack="full",
             name=name,
             sha256=sha256,
             gflop=0.01,

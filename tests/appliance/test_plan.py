@@ -75,7 +75,7 @@ def test_a_plan_knows_who_will_compete_and_on_what(images: Path, engines: Engine
     assert [workload.name for workload in plan.workloads] == list(GENERATORS)
     assert [photo.sha256 for photo in plan.photos] == sorted(photo.sha256 for photo in plan.photos)
     assert plan.aspect == 1.0 and len(plan.parts) == len(plan.photos) == 30
-    assert [row["name"] for row in clock.rows()] == ["load engines", "read photos"]
+    assert [row["name"] for row in clock.rows()] == ["load engines", "read photos", "screen photos"]
     assert "engine left out: a fault" in plan.warnings
 
 

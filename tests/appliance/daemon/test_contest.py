@@ -21,7 +21,7 @@ from appliance.daemon.contest_file import read_contest, write_contest
 from appliance.daemon.succession import decide
 from appliance.errors import DetectorError, UsageError
 from appliance.generators import select
-from appliance.plan import Plan, decision_options
+from appliance.plan import Order, Plan, decision_options
 from appliance.progress import Silent
 from appliance.run_folder import RESULT, read_result
 from appliance.settings import load
@@ -308,7 +308,7 @@ def test_a_calibration_is_judged_before_it_is_complete(light_run: Run, tmp_path:
         station,
         settings.engines,
         Silent(),
-        incumbent=before,
+        order=Order(incumbent=before),
         judge=judge,
     )
     row = read_contest(tmp_path / "run")
