@@ -39,7 +39,7 @@ class Cleared:
 
 
 def outdated(entries: Sequence[DayEntry], *, today: date, days: int, limit_bytes: float) -> list[DayEntry]:
-    """Those to remove: of more than `days` days ago, and oldest first as many as are above the limit.
+    """Those to remove: of more than `days` days ago, and oldest first as many as are too much together.
 
     Never of today, nor of tomorrow, which another time zone may write. Days further ahead come from a clock
     that was wrong: they do not age, but are the first to go where room is needed.

@@ -90,7 +90,7 @@ def _problems(bank: Path) -> Iterator[str]:
     """Of every file that a `detector.json` in the bank, or in a member's, has a hash of. A detector of
     another package may record none."""
     for path in sorted(bank.rglob(FILE_NAME)):
-        for name, expected in json.loads(path.read_text(encoding="utf-8"))["arrays"].items():
+        for name, expected in json.loads(path.read_text(encoding="utf-8")).get("arrays", {}).items():
             file = path.with_name(f"{name}.npy")
             if not file.is_file():
                 yield f"{file}: missing, but {FILE_NAME} lists it"

@@ -477,6 +477,35 @@ def test_killed_at_any_step_the_old_or_the_new_champion_serves(
     assert {B, after} == set(seen)
 
 
+def test_what_a_power_cut_could_take_is_on_the_disk_before_the_link_is(
+    station: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new run's banks and result and the journal's line before the link is replaced, its folder after."""
+    shelf = _shelf(station, A)
+    put_run(station, B, members=1)
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(handle: int) -> None:
+        done.append(os.readlink(f"/proc/self/fd/{handle}"))  # noqa: PTH115 - of a number, not of a path
+        fsync(handle)
+
+    def noted_replace(*paths: Any, **options: Any) -> None:
+        done.append("replace")
+        replace(*paths, **options)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    shelf.promote(B, reason="", now=NOW)
+    run = station / "runs" / B
+    before, after = done[: done.index("replace")], done[done.index("replace") + 1 :]
+    written = [path for path in (run / "banks").rglob("*") if path.is_file()]
+    assert len(written) == 4
+    journal = station / "promotions.jsonl"
+    assert {str(path) for path in (*written, run / "result.json", run, run.parent, journal)} <= set(before)
+    assert after == [str(station)]
+
+
 def test_a_first_promotion_that_was_cut_off_is_made_or_not(tmp_path: Path) -> None:
     """Then nothing serves, or what was promoted: after a look at the shelf, and without one by promoting
     again, which leaves nowhere to go back to, as it should."""
@@ -602,6 +631,32 @@ def test_two_at_a_time_wait_for_each_other_and_say_so(station: Path) -> None:
         assert shelf.champion() == B
         assert [row.run_id for row in shelf.runs()] == [B, A]  # reading needs no lock
     assert _back(shelf).run_id == A
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an administrator can make files for others")
+def test_what_an_administrator_makes_belongs_to_the_service(station: Path) -> None:
+    """A command as root before the service ever ran leaves it a lock and a journal that it can use."""
+    os.chown(station, 4321, 4321)
+    shelf = _shelf(station, A)
+    shelf.tidy(2)
+    for name in ("shelf.lock", "calibrating.lock", "promotions.jsonl"):
+        assert (station / name).stat().st_uid == 4321
+
+
+def test_a_folder_that_takes_no_lock_is_said(tmp_path: Path) -> None:
+    """One that is gone, for one."""
+    with pytest.raises(StateError, match="No such file or directory; nothing was changed"):
+        Shelf(tmp_path / "gone").tidy(2)
+
+
+def test_a_detector_of_another_package_may_save_itself_as_it_likes(station: Path) -> None:
+    """Where no hash is recorded, there is nothing to compare."""
+    bank = put_run(station, A) / "banks" / BANK
+    (bank / "detector.json").write_text('{"mine": 1}')
+    (bank / "features.npy").rename(bank / "model.bin")
+    shelf = Shelf(station)
+    shelf.promote(A, reason="", now=NOW)
+    assert shelf.verify(now=NOW).problem is None
 
 
 def test_a_lock_is_waited_for_as_long_as_was_said(tmp_path: Path) -> None:
