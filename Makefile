@@ -88,7 +88,7 @@ embedded: $(EXPORT_STAMP)
 
 # DESTDIR, PREFIX, ENABLE and PIP_OPTIONS: systemd/install.sh says what they are for.
 install uninstall:
-	EXTRA="$(EXTRA)" PYTHON="$(PYTHON)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ENABLE="$(ENABLE)" \
+	@EXTRA="$(EXTRA)" PYTHON="$(PYTHON)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ENABLE="$(ENABLE)" \
 		PIP_OPTIONS="$(PIP_OPTIONS)" sh systemd/install.sh $@
 
 clean:
