@@ -8,7 +8,7 @@ BOX_STAMP := .venv/.installed-$(EXTRA)
 EXPORT_STAMP := .venv-export/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib replay ablation embedded clean
+.PHONY: help env env-export demo test test-full check box-tests export-tests bench bench-anomalib replay ablation embedded install uninstall clean
 
 help:
 	@echo "make demo        set up and run the main job on drawn parts (CPU, no network after the install)"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench-anomalib  scoring beside anomalib; installs it in an environment of its own (6 GB)"
 	@echo "make replay      the choice on labelled photos, and the tables of docs/method.md (needs GOODPARTS_DATA)"
 	@echo "make ablation    what each part of the choice is worth, from what make replay left, into docs/method.md"
+	@echo "make install     the service on this box, as root (EXTRA=gpu with an NVIDIA GPU; docs/operations.md)"
+	@echo "make uninstall   takes it off again; settings, results and history stay"
 	@echo "make embedded    train the embedded models again, and draw the foreign pictures"
 
 env: $(BOX_STAMP)
@@ -83,6 +85,11 @@ ablation: $(BOX_STAMP)
 embedded: $(EXPORT_STAMP)
 	$(EXPORT) -m export.embedded.build
 	$(EXPORT) -m export.embedded.drawings --out engines/embedded/drawings
+
+# DESTDIR, PREFIX, ENABLE and PIP_OPTIONS: systemd/install.sh says what they are for.
+install uninstall:
+	EXTRA="$(EXTRA)" PYTHON="$(PYTHON)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" ENABLE="$(ENABLE)" \
+		PIP_OPTIONS="$(PIP_OPTIONS)" sh systemd/install.sh $@
 
 clean:
 	rm -rf .venv .venv-export build dist *.egg-info

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from appliance import __version__, argument_types
+from appliance.daemon.commands import add_to as add_daemon
 from appliance.replay.command import add_to as add_replay
 
 if TYPE_CHECKING:
@@ -309,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
     score.set_defaults(command=_score)
 
     add_replay(commands)
+    add_daemon(commands)
 
     init = commands.add_parser("init", help="write a small settings file, by asking or from the options")
     init.add_argument(

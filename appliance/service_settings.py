@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from appliance.daemon.schedule import DAY_MINUTES, is_quiet, span_of
+from appliance.setting_problems import cross_error
 from appliance.setting_types import Model, Positive, SettingsPath, none_is_empty
 
 
@@ -77,6 +79,14 @@ class RecalibrationSettings(Model):
     niceness: int = Field(default=15, ge=0, le=19)
     memory_mib: Annotated[int, Field(ge=256, le=10_000_000)] | None = None
     time_limit_h: Positive = 12.0
+
+    @model_validator(mode="after")
+    def _sometimes_not_quiet(self) -> Self:
+        spans = [span_of(text) for text in self.quiet_hours]
+        if all(is_quiet(spans, minute) for minute in range(DAY_MINUTES)):
+            said = "no calibration could ever begin: leave some of the day out"
+            raise cross_error(said, at=("quiet_hours",), otherwise=())
+        return self
 
 
 class ScoringSettings(Model):

@@ -38,7 +38,7 @@ def load_installed(folders: Sequence[Path], *, device: Device, threads: int) -> 
     unet: UNetEngine | None = None
     encoders: dict[str, Encoder] = {}
     texts: dict[str, TextEncoder] = {}
-    for folder in _engine_folders([*folders, EMBEDDED]):
+    for folder in engine_folders([*folders, EMBEDDED]):
         embedded = folder.parent == EMBEDDED
         try:
             manifest = load_manifest(folder)
@@ -91,7 +91,7 @@ def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
 
     The embedded pack is looked at first: a run that needs nothing else scores without the other folders.
     """
-    for folder in _engine_folders([EMBEDDED, *folders]):
+    for folder in engine_folders([EMBEDDED, *folders]):
         try:
             manifest = load_manifest(folder)
         except EngineError:  # another engine's damage is no reason not to find this one
@@ -101,7 +101,7 @@ def find_encoder_folder(sha256: str, folders: Sequence[Path]) -> Path | None:
     return None
 
 
-def _engine_folders(roots: Sequence[Path]) -> Iterator[Path]:
+def engine_folders(roots: Sequence[Path]) -> Iterator[Path]:
     """Every folder with a manifest: a root itself, one below it, or one below that, as a CLIP's two are."""
     for root in roots:
         if not root.is_dir():

@@ -120,6 +120,12 @@ WRONG = [
         "two times of day in quotes",
     ),
     (
+        'recalibration: {quiet_hours: ["06:00-18:00", "18:00-06:00"]}\n',
+        "1:30",
+        "recalibration.quiet_hours",
+        "no calibration could ever begin",
+    ),
+    (
         "images: good\nscoring: {images: good/new}\n",
         "2:19",
         "scoring.images",

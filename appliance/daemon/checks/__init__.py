@@ -1,0 +1,1 @@
+"""What `goodparts doctor` examines, a module a subject."""

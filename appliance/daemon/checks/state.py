@@ -1,0 +1,89 @@
+"""What is set and what is kept: the settings, each station's ledger, and its champion."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from appliance.daemon.checks.finding import Case, Finding, fail, ok, warn
+from appliance.daemon.ledger import FILE as LEDGER
+from appliance.daemon.ledger_tables import VERSION
+from appliance.daemon.state_folder import CHAMPION, station_folder
+from appliance.errors import GoodpartsError
+from appliance.score import load_scorer
+from appliance.settings import check
+from engines.errors import EngineError
+
+CONFIGURATION = "configuration"
+
+
+def configuration(case: Case) -> Iterator[Finding]:
+    if case.config is None:
+        yield ok(CONFIGURATION, "no file is given: every setting is at its default")
+        return
+    problems = check(case.config)
+    yield from configuration_findings(problems)
+    if not problems:
+        yield ok(CONFIGURATION, f"{case.config} holds")
+    if not case.stations:
+        said = f"{case.config} has no station: the service has nothing to do"
+        yield warn(
+            CONFIGURATION, said, "Add one below `stations`; `goodparts init` writes one to begin with."
+        )
+
+
+def configuration_findings(problems: list[str]) -> Iterator[Finding]:
+    """Of problems as `settings.check` tells them."""
+    for problem in problems:
+        yield fail(CONFIGURATION, problem, "Correct the file; config/appliance.yaml explains every setting.")
+
+
+def ledger(case: Case) -> Iterator[Finding]:
+    """Read only: the service may be writing meanwhile."""
+    for station in case.stations:
+        path = station_folder(case.settings.state_dir, station.name) / LEDGER
+        if path.exists():
+            yield _ledger(path)
+        else:
+            yield ok("ledger", f"station {station.name} has no ledger yet: the service makes it")
+
+
+def _ledger(path: Path) -> Finding:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        remedy = "Ask as the service's user, and check the disk and its rights."
+        return fail("ledger", f"{path}: cannot be read ({error})", remedy)
+    except sqlite3.DatabaseError as error:
+        version, said = VERSION, str(error)
+    if said != "ok":
+        remedy = "Start the service again: it sets the file aside and makes it anew from runs and photos."
+        return fail("ledger", f"{path}: damaged ({said})", remedy)
+    if version != VERSION:
+        remedy = "Install the release that wrote it, or move the file away: it is made again."
+        return fail("ledger", f"{path}: version {version}, this release reads {VERSION}", remedy)
+    return ok("ledger", f"{path}: whole")
+
+
+def champion(case: Case) -> Iterator[Finding]:
+    """Loaded as for scoring, its engines and banks with it."""
+    for station in case.stations:
+        run = station_folder(case.settings.state_dir, station.name) / CHAMPION
+        if not os.path.lexists(run):
+            yield ok(
+                "champion", f"station {station.name} has no detector yet: its first calibration is to come"
+            )
+            continue
+        try:
+            scorer = load_scorer(run)
+        except (GoodpartsError, EngineError, OSError) as error:
+            remedy = f"goodparts rollback --station {station.name}, or goodparts recalibrate"
+            yield fail("champion", f"station {station.name}: the detector cannot be loaded: {error}", remedy)
+        else:
+            yield ok("champion", f"station {station.name}: {scorer.chosen} of {run.resolve().name} loads")
