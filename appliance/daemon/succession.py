@@ -21,11 +21,12 @@ threshold. Three outcomes: `new_detector`, `refreshed` (the same detector with a
    who can still go to that run by `goodparts rollback`.
 7. Whoever **asked** for the calibration gets its result.
 8. A certificate where there was none, or a bank of `FAR_MORE` times the parts, replaces a champion that works
-   if the challenger surely is not more than the margin worse, and not surely worse at all.
+   if the challenger is not surely worse, by however little, and in most replicates not by more than the
+   margin. Certainty of that would withhold most certificates from equals: it takes hundreds of parts.
 9. Else nothing speaks for a change, and the champion is kept.
 
-So a champion that fails is replaced by what is not surely worse (5), one that works by what surely is no
-worse (8); and no two detectors replace each other in turns: what one wins by, the other is refused for.
+So a champion that fails is replaced by what is not surely far worse (5), one that works by what is better or
+as good (4, 8); and no two detectors replace each other in turns: what one wins by, the other is refused for.
 
 **Surely** is in at least `decision.confidence` of paired bootstrap replicates; when rejects **contradict** a
 promise the exact binomial test says (contest_figures.py).
@@ -179,13 +180,13 @@ def _advantages(case: _Case) -> Iterator[tuple[bool, str]]:
 def _gains(case: _Case) -> Iterator[tuple[bool, str]]:
     """Rule 8."""
     found, champion, challenger = case.figures.difference, case.champion, case.challenger
-    if found is None or not case.is_sure(found.p_no_worse) or case.is_sure(1 - found.p_better):
+    if found is None or found.p_no_worse < 0.5 or case.is_sure(1 - found.p_better):
         return
     if challenger.certified and not champion.certified:
-        yield True, f"its threshold is certified, and it surely is as good ({_aurocs(case)})"
+        yield True, f"its threshold is certified, and it is not surely worse ({_aurocs(case)})"
     if challenger.parts >= FAR_MORE * champion.parts:
         bank = f"it rests on {challenger.parts} parts in place of {champion.parts}"
-        yield True, f"{bank}, and surely is as good ({_aurocs(case)})"
+        yield True, f"{bank}, and is not surely worse ({_aurocs(case)})"
 
 
 def _on_certificate(case: _Case) -> str:
