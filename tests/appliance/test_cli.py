@@ -27,7 +27,7 @@ from engines.errors import EngineError
 from tests.fakes import make_run
 from tests.pictures import write_parts
 
-COMMANDS = ["demo", "calibrate", "score", "init", "detectors", "import"]
+COMMANDS = ["demo", "calibrate", "score", "init", "detectors", "import", "doctor"]
 COMMANDS += ["config", "config check", "config schema"]
 Captured = pytest.CaptureFixture[str]
 

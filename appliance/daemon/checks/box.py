@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,14 +19,19 @@ ALONE = ("onnxruntime", "cv2", "faiss", "tensorrt_rtx")
 FIRST_YEAR = 2026  # of the first release: no clock that is right says less
 BEFORE_S = 300.0  # a run may be so much newer than now: clocks are set back a little when they are corrected
 UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
+UNIT = "goodparts.service"
 UNITS = ("etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-# Lines of a unit that keep the service from working, and what they do.
-HARMFUL = {
-    "LimitAS": "CUDA reserves more address space than any such limit: models cannot run on the GPU",
-    "ProcSubset=pid": "hides the GPU's driver and the limits of inotify from the service",
-    "IPAddressAllow": "cuts the service off from brokers and other machines",
+_ON = ("yes", "true", "on", "1")
+# Settings of a unit that keep the service from working: name -> (values, what they do).
+HARMFUL: dict[str, tuple[Sequence[str], str]] = {
+    "ProcSubset": (("pid",), "it hides the GPU's driver and the limits of inotify from the service"),
+    "PrivateDevices": (_ON, "it hides the GPU from the service"),
 }
-GPU_HARMFUL = {"PrivateDevices=yes": "hides the GPU from the service"}
+# Settings that do so with any value: name -> what they do.
+LIMITS = {
+    "LimitAS": "CUDA reserves more address space than any such limit",
+    "IPAddressAllow": "brokers and other machines cannot be reached",
+}
 
 
 def python(_case: Case) -> Iterator[Finding]:
@@ -101,44 +106,40 @@ def _zone(case: Case) -> Iterator[Finding]:
 
 
 def unit(case: Case) -> Iterator[Finding]:
-    """Lines of the installed unit, and of what was added to it, that would keep the service from working."""
-    lines = list(_unit_lines(case.machine.root))
-    if not lines:
+    """What the installed unit, with what was added to it, says that would keep the service from working."""
+    settings = _unit_settings(case.machine.root)
+    if settings is None:
         yield ok("unit", "no unit goodparts.service is installed")
         return
-    harmful = HARMFUL if case.settings.engines.device == "cpu" else {**HARMFUL, **GPU_HARMFUL}
-    found = [(line, harm) for line in lines for start, harm in harmful.items() if _is_set(line, start)]
-    for line, harm in found:
-        yield warn("unit", f"goodparts.service has {line}: it {harm}", _EDIT.format(line.partition("=")[0]))
-    if "OOMPolicy=continue" not in lines:
-        said = "goodparts.service has no OOMPolicy=continue: a calibration without memory ends the service"
-        yield warn("unit", said, "systemctl edit goodparts, and add it below [Service].")
-    elif not found:
+    faults = list(_harmful(settings, uses_gpu=case.settings.engines.device != "cpu"))
+    for said, line in faults:
+        remedy = f"systemctl edit goodparts, and below [Service] put: {line}"
+        yield warn("unit", f"goodparts.service has {said}", remedy)
+    if not faults:
         yield ok("unit", "goodparts.service leaves the service what it needs")
 
 
-_EDIT = "systemctl edit goodparts, and set {}= to nothing below [Service]."
+def _harmful(settings: Mapping[str, str], *, uses_gpu: bool) -> Iterator[tuple[str, str]]:
+    """(what is there and what it does, the line that mends it)"""
+    for name, (values, harm) in HARMFUL.items():
+        if settings.get(name) in values and (uses_gpu or name != "PrivateDevices"):
+            yield f"{name}={settings[name]}: {harm}", f"{name}="
+    for name, harm in LIMITS.items():
+        if settings.get(name, "") not in ("", "infinity", "any"):
+            yield f"{name}={settings[name]}: {harm}", f"{name}="
+    if settings.get("OOMPolicy") != "continue":
+        yield "no OOMPolicy=continue: a calibration that runs out of memory ends it", "OOMPolicy=continue"
 
 
-def _unit_lines(root: Path) -> Iterator[str]:
-    for folder in (root / name for name in UNITS):
-        said = read_text(folder / "goodparts.service")
-        if said is not None:
-            yield from _settings_in(said)
-            break  # the first hides the others
-    for folder in (root / name for name in UNITS):
-        for added in sorted((folder / "goodparts.service.d").glob("*.conf")):
-            yield from _settings_in(read_text(added) or "")
-
-
-def _settings_in(text: str) -> Iterator[str]:
-    for line in map(str.strip, text.splitlines()):
-        if "=" in line and not line.startswith(("#", ";")):
-            name, _, value = line.partition("=")
-            yield f"{name.strip()}={value.strip()}"
-
-
-def _is_set(line: str, start: str) -> bool:
-    name, _, value = line.partition("=")
-    wanted, _, of = start.partition("=")
-    return name == wanted and (value == of if of else value not in ("", "infinity"))
+def _unit_settings(root: Path) -> dict[str, str] | None:
+    """Name -> the last value; None where no unit is installed."""
+    folders = [root / name for name in UNITS]
+    said = next((text for folder in folders if (text := read_text(folder / UNIT)) is not None), None)
+    if said is None:
+        return None
+    added = [path for folder in folders for path in sorted((folder / f"{UNIT}.d").glob("*.conf"))]
+    lines = [
+        line for text in (said, *(read_text(path) or "" for path in added)) for line in text.splitlines()
+    ]
+    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith(("#", ";")))
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}

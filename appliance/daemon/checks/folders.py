@@ -28,17 +28,11 @@ OTHERS_INSTANCES = 16  # that other programs of the same user hold
 def rights(case: Case) -> Iterator[Finding]:
     """As the user who asks: what this user may, the service may if it is the same one."""
     yield from _writable(case.settings.state_dir, "state_dir")
+    for what, folder in (*watched_folders(case), *_foreign_folders(case)):
+        yield _readable(folder, what)
     for station in case.stations:
-        if station.images is None:
-            said = f"station {station.name}: no folder with photos is given"
-            yield fail("rights", said, "Set `images` of the station: the service takes photos from there.")
-        else:
-            yield _readable(station.images, f"station {station.name}: images")
         if station.scoring.images is not None:
-            yield _readable(station.scoring.images, f"station {station.name}: scoring.images")
-            yield from _writable(
-                "rights", verdicts_folder(case, station), f"station {station.name}: verdicts"
-            )
+            yield from _writable(verdicts_folder(case, station), f"station {station.name}: verdicts")
     if case.machine.user == 0:
         remedy = "Ask as the service's user: sudo -u goodparts goodparts doctor --config FILE"
         yield warn("rights", "asked as root, who may everything: rights were not really tested", remedy)
@@ -54,6 +48,12 @@ def watched_folders(case: Case) -> Iterator[tuple[str, Path]]:
         for setting, folder in (("images", station.images), ("scoring.images", station.scoring.images)):
             if folder is not None:
                 yield f"station {station.name}: {setting}", folder
+
+
+def _foreign_folders(case: Case) -> Iterator[tuple[str, Path]]:
+    for station in case.stations:
+        if station.generators.foreign.pictures is not None:
+            yield f"station {station.name}: generators.foreign.pictures", station.generators.foreign.pictures
 
 
 def _readable(folder: Path, what: str) -> Finding:

@@ -13,23 +13,31 @@ from appliance.daemon.checks.finding import Case, Finding, fail, ok, warn
 from appliance.daemon.ledger import FILE as LEDGER
 from appliance.daemon.ledger_tables import VERSION
 from appliance.daemon.state_folder import CHAMPION, station_folder
-from appliance.errors import GoodpartsError
+from appliance.errors import ConfigurationError, GoodpartsError
 from appliance.score import load_scorer
-from appliance.settings import check
+from appliance.settings import load
 from engines.errors import EngineError
 
 CONFIGURATION = "configuration"
 
 
 def configuration(case: Case) -> Iterator[Finding]:
+    """Read again: it may have been changed since. What it names and is not there, others tell."""
     if case.config is None:
         yield ok(CONFIGURATION, "no file is given: every setting is at its default")
         return
-    problems = check(case.config)
-    yield from configuration_findings(problems)
-    if not problems:
+    try:
+        load(case.config)
+    except ConfigurationError as error:
+        yield from configuration_findings(error.problems)
+        return
+    photoless = [station.name for station in case.stations if station.images is None]
+    if photoless:
+        said = f"{case.config}: no folder with photos for {', '.join(photoless)}"
+        yield fail(CONFIGURATION, said, "Set `images` of the station: the service takes photos from there.")
+    elif case.stations:
         yield ok(CONFIGURATION, f"{case.config} holds")
-    if not case.stations:
+    else:
         said = f"{case.config} has no station: the service has nothing to do"
         yield warn(
             CONFIGURATION, said, "Add one below `stations`; `goodparts init` writes one to begin with."
@@ -37,7 +45,7 @@ def configuration(case: Case) -> Iterator[Finding]:
 
 
 def configuration_findings(problems: list[str]) -> Iterator[Finding]:
-    """Of problems as `settings.check` tells them."""
+    """Of problems as `settings.load` tells them."""
     for problem in problems:
         yield fail(CONFIGURATION, problem, "Correct the file; config/appliance.yaml explains every setting.")
 
