@@ -19,6 +19,7 @@ from appliance.memory import available_bytes, resident_bytes
 
 SHARE_OF_FREE = 0.75  # of the memory that is free when it begins
 STOP_S = 10.0  # to clean up in, before it is killed
+FRAMES = ("File ", "<no", "Current thread", "Thread ", "Extension modules")  # of Python's fault handler
 SAID = 40  # last lines of its standard error that are kept
 
 Kind = Literal["images", "configuration", "failed", "memory", "time", "killed", "stopped"]
@@ -121,7 +122,8 @@ class Child:
         return self.progress.failure or Failure(kind="killed", text=self._death(code))
 
     def _death(self, code: int) -> str:
-        last = f" Its last words: {self._errors[-1]}" if self._errors else ""
+        words = [line for line in self._errors if line and not line.startswith(FRAMES)]
+        last = f" Its last words: {words[-1]}" if words else ""
         if code < 0:
             return (
                 f"its process was ended by signal {-code}, most likely for want of memory or by a fault of a "

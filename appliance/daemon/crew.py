@@ -19,6 +19,7 @@ from appliance.daemon.wake import Wake
 from appliance.daemon.watch import Watch
 from appliance.plan import intake_options
 
+PATIENCE_S = 120.0  # with photos that keep coming
 ENDS_S = 5.0  # for a thread to end in
 
 
@@ -50,6 +51,12 @@ class Crew:
     def start(self) -> None:
         for part in self.parts:
             part.start()
+
+    def is_arriving(self, now: float) -> bool:
+        """Whether photos come in a burst, which a calibration better has whole. Not for ever: a line that
+        never pauses calibrates too."""
+        since = self.intake.busy_since
+        return since is not None and now - since < PATIENCE_S
 
     def faults(self) -> list[Fault]:
         """Of the threads, in their last turn."""
@@ -86,7 +93,10 @@ class _Intake:
         )
         handler = GoodParts(ledger, station.images, intake_options(settings), station.box.traits)
         self._beat_name = f"intake {station.name}"
-        lane = FileLane("good", ledger, watch, handler, station=station.name, after_each=self._beat)
+        self.busy_since: float | None = station.box.clock()  # since when files wait
+        self.lane = lane = FileLane(
+            "good", ledger, watch, handler, station=station.name, after_each=self._beat
+        )
         self.loop = FolderLoop(
             lane,
             self.wake,
@@ -99,6 +109,8 @@ class _Intake:
     def turn(self) -> float:
         station, at = self._station, self._station.box.wall()
         seconds = self.loop.turn()
+        waits = self.loop.is_first_over and not self.lane.waiting
+        self.busy_since = None if waits else self.busy_since or station.box.clock()
         champion_last = station.champion_last(station.shelf.champion())
         self._drift.look(calibrated=champion_last, at=at)
         station.set_aside()

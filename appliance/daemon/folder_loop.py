@@ -74,10 +74,12 @@ class FolderLoop:
         if now < self._next_full and hints is not None:
             self._lane.look(now, self._wall(), only=hints)
             return
+        listened = self._wake.is_listening  # what was there before tells nothing of events
         self._arm()
         look = self._lane.look(now, self._wall())
         cost = self._clock() - now
-        self._wake.found((raw for raw, _ in look.seen), hints or set(), now)
+        if listened and hints is not None:
+            self._wake.found((raw for raw, _ in look.seen), hints, now)
         every = EVERY_S if self._wake.is_listening else self._poll_s
         self._next_full = self._clock() + max(every, COST_SHARE * cost)
         self.is_first_over = True

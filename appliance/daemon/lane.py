@@ -92,6 +92,11 @@ class FileLane:
         self._settled = [found for found in self._settled if found.raw not in waiting] + look.settled
         return look
 
+    @property
+    def waiting(self) -> int:
+        """Files that were seen and are not dealt with, but for those that are not whole for long."""
+        return self.watch.fresh + len(self._settled)
+
     def step(self, now: float, at: float) -> Step:
         """Deal with some settled files. GoodpartsError if the ledger cannot be written: nothing is lost."""
         batch = self._next_batch()

@@ -230,7 +230,7 @@ class Ledger:
 
     # What happened
 
-    def event(self, kind: str, text: str, *, at: float, **fields: Any) -> None:
+    def event(self, kind: str, text: str, /, *, at: float, **fields: Any) -> None:
         """A line of the station's history."""
         with self.together() as connection:
             number = connection.execute(

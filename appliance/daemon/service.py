@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.daemon.box import Box
-from appliance.daemon.child import Child, memory_limit
+from appliance.daemon.child import Child, Failure, memory_limit
 from appliance.daemon.crew import Crew
 from appliance.daemon.facts import PROGRESS
 from appliance.daemon.installed import engine_hashes
@@ -63,6 +63,7 @@ class Service:
         self._jumps = 0
         self._next_ask = self._next_try = self._next_progress = box.clock()
         self._seen = _stamp(config)
+        self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
 
     def open(self) -> None:
@@ -166,10 +167,12 @@ class Service:
     def _start_one(self, now: float, at: float) -> None:
         waiting = []
         for name, crew in self.crews.items():
+            if now < self._rest.get(name, now) or crew.is_arriving(now):
+                continue
             try:
                 answer = crew.station.due(at, uptime_s=now - self._began)
                 last = crew.station.attempts.last()
-            except GoodpartsError as error:
+            except Exception as error:  # likewise
                 self._trouble(name, "station_failed", error)
                 continue
             if isinstance(answer, Trigger):
@@ -184,17 +187,19 @@ class Service:
         rules = station.settings.recalibration
         try:
             attempt, job = station.begin(trigger, at)
-            child = Child(
-                job,
-                memory_bytes=memory_limit(rules.memory_mib),
-                time_limit_s=3600 * rules.time_limit_h,
-                now=now,
-            )
-        except (GoodpartsError, OSError) as error:
+        except Exception as error:  # likewise
             self._trouble(name, "calibration_not_begun", error)
+            self._rest[name] = now + TRY_AGAIN_S
+            return
+        self._jumps = jumps_after(self._jumps, trigger)
+        limit = memory_limit(rules.memory_mib)
+        try:
+            child = Child(job, memory_bytes=limit, time_limit_s=3600 * rules.time_limit_h, now=now)
+        except OSError as error:  # no memory for another process
+            self._trouble(name, "calibration_not_begun", error)
+            station.finish(attempt, Failure(kind="failed", text=f"its process: {error}"), at)
             return
         self._running = _Running(name, attempt, child, trigger)
-        self._jumps = jumps_after(self._jumps, trigger)
 
     def _mind(self, running: _Running, now: float, at: float) -> None:
         if not running.child.watch(now):
@@ -217,7 +222,7 @@ class Service:
         try:
             station.finish(running.attempt, failure, at)
             station.ledger.set_fact(PROGRESS, None)
-        except (GoodpartsError, EngineError, OSError) as error:
+        except Exception as error:  # also an internal fault is this station's alone
             # The attempt stays open, and is brought to its end when the station is opened again.
             self._trouble(running.station, "calibration_not_taken", error)
             self._running = None

@@ -190,7 +190,7 @@ class Station:
         contest = read_contest(run)
         if contest is None:
             assert job.champion is None, "a later run was judged"
-            return "first", f"the first calibration: {result['chosen']}. {result['reason']}"
+            return "first", f"the first calibration: {result['chosen']}, {result['decision']}"
         return contest["outcome"], contest["reason"]
 
     def _fail(self, number: int, failure: Failure, at: float) -> None:

@@ -47,7 +47,13 @@ def read_status(settings: Settings, *, at: float, extra: Mapping[str, str] | Non
     holder = holder_of(settings.state_dir)
     free = _free_bytes(settings.state_dir)
     stations = [
-        read_station(station, settings.state_dir, at=at, failing=(extra or {}).get(station.name))
+        read_station(
+            station,
+            settings.state_dir,
+            at=at,
+            is_running=holder is not None,
+            failing=(extra or {}).get(station.name),
+        )
         for station in settings.stations
     ]
     return BoxStatus(
@@ -62,7 +68,7 @@ def read_status(settings: Settings, *, at: float, extra: Mapping[str, str] | Non
 
 
 def read_station(
-    settings: StationSettings, state_dir: Path, *, at: float, failing: str | None = None
+    settings: StationSettings, state_dir: Path, *, at: float, is_running: bool, failing: str | None = None
 ) -> StationStatus:
     places = Places.of(state_dir, settings.name)
     needed = settings.intake.minimum
@@ -83,15 +89,17 @@ def read_station(
         )
     ledger = Ledger(places.ledger, read_only=True)
     try:
-        return _of_ledger(settings, ledger, Shelf(places.folder), at)
+        return _of_ledger(settings, ledger, Shelf(places.folder), at, is_running)
     finally:
         ledger.close()
 
 
-def _of_ledger(settings: StationSettings, ledger: Ledger, shelf: Shelf, at: float) -> StationStatus:
+def _of_ledger(
+    settings: StationSettings, ledger: Ledger, shelf: Shelf, at: float, is_running: bool
+) -> StationStatus:
     attempts = Attempts(ledger)
     serving = _serving(shelf)
-    calibration = _calibration(ledger, attempts)
+    calibration = _calibration(ledger, attempts) if is_running else None
     photos = photo_counts(ledger, needed=settings.intake.minimum)
     fact = drift_fact(ledger)
     drift = fact.state if fact is not None else "learning"
@@ -119,7 +127,7 @@ def _says(
     at: float,
 ) -> str:
     if calibration is not None:
-        return f"calibrating, {100 * calibration.share:.0f} %: {calibration.step} ({calibration.reason})"
+        return "it calibrates"
     present = ledger.fact(PRESENT) or ""
     # How long the service has run matters only where the clock was wrong; then it says so itself.
     situation = situation_of(ledger, attempts, shelf.champion(), present, uptime_s=float("inf"))

@@ -98,7 +98,7 @@ class Wake(FileSystemEventHandler):
         with self._guard:
             for raw in raws:
                 path = f"{self._root}/{os.fsdecode(raw)}"
-                if path not in hints and len(self._unannounced) < MOST_HINTS:
+                if path not in hints and path not in self._hints and len(self._unannounced) < MOST_HINTS:
                     self._unannounced.setdefault(path, now)
             late = [path for path, since in self._unannounced.items() if now - since > GRACE_S]
         if len(late) > self._heard:  # single ones get lost everywhere

@@ -101,6 +101,11 @@ class Watch:
         """Files that have not settled."""
         return len(self._pending)
 
+    @property
+    def fresh(self) -> int:
+        """Of these, those that were not yet tried."""
+        return sum(pending.tries == 0 for pending in self._pending.values())
+
     def look(self, now: float, *, only: Iterable[str] | None = None) -> Look:
         """At everything, or `only` at these paths and at files that may have settled.
 

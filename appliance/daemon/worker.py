@@ -80,7 +80,8 @@ def _text(error: Exception) -> str:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by sys.stdin: Python cannot end while another thread holds it.
+    while os.read(0, 1):
         pass
     os._exit(1)
 
