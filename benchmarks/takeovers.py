@@ -6,7 +6,7 @@ Simulated scores, so that the truth is known: good parts and synthetic anomalies
 half of a score's variance belongs to the part that is seen, and a share of it is common to both detectors
 (nine tenths where they are one detector with two banks, half where they are two). Kinds of anomaly favour one
 or the other a little, as they do on photos. Thresholds are set on scores of other parts by the appliance's
-own code. The outcome is the appliance's own, with its defaults but for 300 resamples. --docs replaces the block
+own code. The outcome is the appliance's own, with its defaults but for 300 resamples. --docs replaces block
 `takeovers: table` of FILE.
 """
 
