@@ -113,6 +113,7 @@ def decide(
     unseen = partial(_unseen, voting, replicates, sure)
     seen = _seen(voting, replicates, sure, field.leader.name)
     case = advice.Case(field.leader, parts=source_parts(voting).size, margin=margin, confidence=sure)
+
     near, close = _near_best(field, sure), _close(field, options)
     is_chance = _is_chance(seen, unseen(field.leader.name), telling, candidates=len(field.singles))
     contradiction = None if near or not _disagree(agreement, options) else agreement
@@ -121,23 +122,38 @@ def decide(
     before = _before(incumbent, rival, candidates, replicates, voting, failures or {}, options)
     kept = before is not None and before.kept
     used = _named(candidates, incumbent if kept and incumbent is not None else rival)
-    stays = used.name != rival  # against what the photos alone would choose
     conclude = partial(_concluded, candidates, agreement, before, used.name)
 
-    stand_in = advice.stand_in(used.name, options.fallback, stays=kept)
-    if is_chance:
-        return conclude("abstained", advice.on_chance(case, seen, stand_in))
-    if contradiction is not None:
-        return conclude("abstained", advice.on_disagreement(case, contradiction, stand_in))
+    if abstains:
+        stand_in = advice.stand_in(used.name, options.fallback, stays=kept)
+        return conclude("abstained", _on_abstention(case, contradiction, is_chance, seen, stand_in))
+    stays = used.name != rival  # against what the photos alone would choose
     if near and (not stays or used.p_near_best >= sure - ROUNDING):
         words = advice.on_choice(case, used, field.singles, unseen(used.name), stays=stays)
         return conclude("chosen", words)
-    if stays:
-        words = advice.on_hold(case, _named(candidates, rival), used, unseen(used.name))
-    else:
-        is_ensemble = used is field.ensemble
-        words = advice.on_tie(case, close, used, unseen(used.name), is_ensemble=is_ensemble)
+    words = _on_tie(case, field, close, _named(candidates, rival), used, unseen(used.name))
     return conclude("tied", words, tied=_tied(field, close, used))
+
+
+def _on_abstention(
+    case: advice.Case, contradiction: Agreement | None, is_chance: bool, seen: Sequence[str], stand_in: str
+) -> advice.Advice:
+    if contradiction is None or is_chance:
+        return advice.on_chance(case, seen, stand_in)
+    return advice.on_disagreement(case, contradiction, stand_in)
+
+
+def _on_tie(
+    case: advice.Case,
+    field: _Field,
+    close: Sequence[CandidateResult],
+    rival: CandidateResult,
+    used: CandidateResult,
+    unseen: Sequence[str],
+) -> advice.Advice:
+    if used is not rival:
+        return advice.on_hold(case, rival, used, unseen)
+    return advice.on_tie(case, close, used, unseen, is_ensemble=used is field.ensemble)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from appliance.daemon.contest_figures import CHALLENGER, CHAMPION, GoodScores, Heard, Side, side_of
+from appliance.daemon.contest_figures import (
+    CHALLENGER,
+    CHAMPION,
+    GoodScores,
+    Heard,
+    Side,
+    side_of,
+    unreadable_side,
+)
 from appliance.decode import UnreadablePhoto
 from appliance.errors import DetectorError, UsageError
 from appliance.evidence import Evidence
@@ -92,48 +101,34 @@ def hold(
     workloads: the station's generators (`judging` says which of them take part). result: the challenger's, if
     result.json is all that its folder still lacks. cannot_serve: a reason from outside; where it is None, one
     may show here. A photo that is in two lists, or twice in one, counts once in each.
-    UsageError if a folder is no run, DetectorError or EngineError if the challenger cannot score.
+    UsageError, DetectorError or EngineError if the challenger is no run or cannot score.
     """
     began, start = datetime.now(UTC), time.monotonic()
-    before, now = read_result(champion), read_result(challenger) if result is None else result
+    now = read_result(challenger) if result is None else result
     scorer = load_scorer(challenger, result=now)
-    rival = _champion(champion, before, scorer.options)
+    before, rival = _champion(champion, scorer.options)
     candidates = [_Loaded(CHALLENGER, scorer)]
-    failures: dict[str, str] = {}
     if isinstance(rival, Scorer):
         candidates.append(_Loaded(CHAMPION, rival))
-    photos, used = _admitted([*golden, *recent], {CHAMPION: before, CHALLENGER: now})
-    tell = progress or Silent()
+    photos, used = _admitted([*golden, *recent], {CHAMPION: before or {"support": []}, CHALLENGER: now})
     with workers(now["software"]["threads"]) as pool:
-        workshop = Workshop(pool=pool, gallery=None, clock=StageClock(), progress=tell)
-        empty = Pictures([], aspect=scorer.aspect)
-        jury = Jury(candidates, empty, failures, pool, seed=seed, name="contest")
-        left = _scored(photos, jury, scorer.options, scorer.aspect, tell)
-        evidence = None
-        if len(candidates) == 2 and not failures:
-            evidence = _evidence(
-                left.sources,
-                candidates,
-                judging(workloads),
-                failures,
-                workshop,
-                aspect=scorer.aspect,
-                seed=seed,
-            )
-    if CHALLENGER in failures:
-        raise DetectorError(f"{now['chosen']}, just fitted, {failures[CHALLENGER]}")
-    found = rival if isinstance(rival, str) else f"it {failures[CHAMPION]}" if failures else None
-    names = [candidate.name for candidate in candidates]
+        ring = _Ring(candidates, scorer.options, scorer.aspect, pool, progress or Silent(), seed)
+        scored = ring.score(photos)
+        evidence = ring.evidence(scored.sources, judging(workloads))
+    if CHALLENGER in ring.failures:
+        raise DetectorError(f"{now['chosen']}, just fitted, {ring.failures[CHALLENGER]}")
+    if isinstance(rival, Scorer):
+        found = f"it {ring.failures[CHAMPION]}" if ring.failures else None
+    else:
+        found = rival
     return Contest(
-        champion=side_of(before),
+        champion=unreadable_side(champion.resolve().name) if before is None else side_of(before),
         challenger=side_of(now),
         heard=Heard(
-            golden=_good(golden, left.rows, names, failures),
-            recent=_good(recent, left.rows, names, failures),
-            evidence=evidence,
+            golden=ring.good(golden, scored.rows), recent=ring.good(recent, scored.rows), evidence=evidence
         ),
         cannot_serve=cannot_serve or found,
-        dropped=(*used, *left.dropped),
+        dropped=(*used, *scored.dropped),
         began=began,
         seconds=time.monotonic() - start,
     )
@@ -183,17 +178,24 @@ class _Scored:
     dropped: list[Dropped] = field(default_factory=list)
 
 
-def _champion(run: Path, result: Mapping[str, Any], now: IntakeOptions) -> Scorer | str:
-    """The champion, or why it cannot serve: `now` is how photos are read by the present settings."""
+def _champion(run: Path, now: IntakeOptions) -> tuple[Mapping[str, Any] | None, Scorer | str]:
+    """Its result, None if it cannot be read, and the champion, or why it cannot serve.
+
+    now: how photos are read by the present settings.
+    """
+    try:
+        result = read_result(run)
+    except UsageError as error:
+        return None, f"it cannot be read ({str(error).rstrip('.')})"
     try:
         scorer = load_scorer(run, result=result)
     except (UsageError, DetectorError, EngineError, OSError) as error:
-        return f"it cannot be loaded ({str(error).rstrip('.')})"
+        return result, f"it cannot be loaded ({str(error).rstrip('.')})"
     for name in ("region", "working_px", "bit_depth"):
         old, new = getattr(scorer.options, name), getattr(now, name)
         if old != new:
-            return f"it was fitted to photos that were read otherwise ({name} {old}, now {new})"
-    return scorer
+            return result, f"it was fitted to photos that were read otherwise ({name} {old}, now {new})"
+    return result, scorer
 
 
 def _admitted(
@@ -211,22 +213,63 @@ def _admitted(
     return admitted, [_dropped(photo, used[photo.sha256]) for photo in once if photo.sha256 in used]
 
 
-def _scored(
-    photos: Sequence[JudgePhoto], jury: Jury, options: IntakeOptions, aspect: float, progress: Progress
-) -> _Scored:
-    """All of them as they are, a batch in memory at a time beside the sources."""
-    left = _Scored()
-    for start in range(0, len(photos), BATCH):
-        progress.step(f"comparing with the present detector: photo {start} of {len(photos)}")
-        batch = [
-            photo for judge in photos[start : start + BATCH] for photo in _read(judge, options, left.dropped)
-        ]
-        if not batch:
-            continue
-        rows = jury.score(Pictures([photo.pixels for photo in batch], aspect=aspect)).T
-        left.rows.update(zip((photo.sha256 for photo in batch), rows, strict=True))
-        left.sources += batch[: MOST_SOURCES - len(left.sources)]
-    return left
+class _Ring:
+    """Where the judge photos pass the candidates, whose failures are kept."""
+
+    def __init__(
+        self,
+        candidates: Sequence[_Loaded],
+        options: IntakeOptions,
+        aspect: float,
+        pool: ThreadPoolExecutor,
+        progress: Progress,
+        seed: int,
+    ) -> None:
+        self.failures: dict[str, str] = {}
+        self._candidates = candidates
+        self._options, self._aspect, self._seed = options, aspect, seed
+        self._workshop = Workshop(pool=pool, gallery=None, clock=StageClock(), progress=progress)
+
+    def score(self, photos: Sequence[JudgePhoto]) -> _Scored:
+        """All of them as they are, a batch in memory at a time beside the sources."""
+        empty, pool = Pictures([], aspect=self._aspect), self._workshop.pool
+        jury = Jury(self._candidates, empty, self.failures, pool, seed=self._seed, name="contest")
+        left = _Scored()
+        for start in range(0, len(photos), BATCH):
+            self._workshop.progress.step(f"scoring judge photos: {start} of {len(photos)}")
+            judges = photos[start : start + BATCH]
+            batch = [photo for judge in judges for photo in _read(judge, self._options, left.dropped)]
+            if batch:
+                pictures = Pictures([photo.pixels for photo in batch], aspect=self._aspect)
+                rows = jury.score(pictures).T
+                left.rows.update(zip((photo.sha256 for photo in batch), rows, strict=True))
+                left.sources += batch[: MOST_SOURCES - len(left.sources)]
+        return left
+
+    def evidence(self, sources: Sequence[Photo], workloads: Sequence[Workload]) -> Evidence | None:
+        """One fold in which all sources are evaluated; None if they show fewer than two parts, or one of the
+        two cannot be asked."""
+        if len({photo.part for photo in sources}) < 2 or len(self._candidates) < 2 or self.failures:
+            return None
+        every = Fold(bank=np.arange(0), evaluation=np.arange(len(sources)))
+        support = Pictures([photo.pixels for photo in sources], aspect=self._aspect)
+        record = run_trials(
+            support, sources, [every], self._candidates, workloads, self._workshop, seed=self._seed
+        )
+        self.failures.update(record.failures)
+        return None if record.failures else record.evidence()
+
+    def good(self, photos: Sequence[JudgePhoto], rows: Mapping[str, Scores]) -> GoodScores:
+        """The scores of one set's photos, each once, in the order of their sha256."""
+        parts = {photo.sha256: photo.part for photo in photos if photo.sha256 in rows}
+        order = sorted(parts)
+        scores = np.array([rows[sha256] for sha256 in order]).reshape(len(order), len(self._candidates)).T
+        by_name = dict(zip((candidate.name for candidate in self._candidates), scores, strict=True))
+        return GoodScores(
+            parts=np.array([parts[sha256] for sha256 in order], dtype=np.int64),
+            champion=None if CHAMPION in self.failures else by_name.get(CHAMPION),
+            challenger=by_name[CHALLENGER],
+        )
 
 
 def _read(judge: JudgePhoto, options: IntakeOptions, dropped: list[Dropped]) -> Iterator[Photo]:
@@ -241,49 +284,6 @@ def _read(judge: JudgePhoto, options: IntakeOptions, dropped: list[Dropped]) -> 
         return
     name = _name(judge)
     yield Photo(name=name, sha256=judge.sha256, pixels=pixels, part=judge.part)
-
-
-def _evidence(
-    sources: Sequence[Photo],
-    candidates: Sequence[_Loaded],
-    workloads: Sequence[Workload],
-    failures: dict[str, str],
-    workshop: Workshop,
-    *,
-    aspect: float,
-    seed: int,
-) -> Evidence | None:
-    """One fold in which all sources are evaluated; None where they show fewer than two parts.
-
-    failures: is added to.
-    """
-    if len({photo.part for photo in sources}) < 2:
-        return None
-    every = Fold(bank=np.arange(0), evaluation=np.arange(len(sources)))
-    support = Pictures([photo.pixels for photo in sources], aspect=aspect)
-    record = run_trials(support, sources, [every], candidates, workloads, workshop, seed=seed)
-    failures.update(record.failures)
-    return None if record.failures else record.evidence()
-
-
-def _good(
-    photos: Sequence[JudgePhoto], rows: Mapping[str, Scores], names: Sequence[str], failures: Iterable[str]
-) -> GoodScores:
-    """The scores of one set's photos, each once. names: [C] of the rows."""
-    parts = {photo.sha256: photo.part for photo in photos if photo.sha256 in rows}
-    order = sorted(parts)
-    scores = np.array([rows[sha256] for sha256 in order]).reshape(len(order), len(names)).T
-
-    def of(name: str) -> Scores | None:
-        return scores[names.index(name)] if name in names and name not in failures else None
-
-    challenger = of(CHALLENGER)
-    assert challenger is not None
-    return GoodScores(
-        parts=np.array([parts[sha256] for sha256 in order], dtype=np.int64),
-        champion=of(CHAMPION),
-        challenger=challenger,
-    )
 
 
 def _dropped(photo: JudgePhoto, reason: str) -> Dropped:

@@ -112,6 +112,19 @@ def side_of(result: Mapping[str, Any]) -> Side:
     )
 
 
+def unreadable_side(run_id: str) -> Side:
+    """Of a champion whose result.json is lost: it is never asked, so that no figure of it counts."""
+    return Side(
+        run_id=run_id,
+        detector="an unreadable run",
+        parts=0,
+        threshold=0.0,
+        certified=False,
+        promised_rate=0.5,
+        confidence=0.5,
+    )
+
+
 def figures_of(
     heard: Heard, champion: Side, challenger: Side, options: DecisionOptions, *, rng: np.random.Generator
 ) -> Figures:

@@ -19,11 +19,13 @@ from appliance.daemon.contest import Contest, JudgePhoto, hold, judging
 from appliance.daemon.contest_figures import CHALLENGER, CHAMPION
 from appliance.daemon.contest_file import read_contest, write_contest
 from appliance.daemon.succession import decide
+from appliance.decision import DecisionOptions
 from appliance.errors import DetectorError, UsageError
 from appliance.generators import select
 from appliance.plan import Order, Plan, decision_options
 from appliance.progress import Silent
 from appliance.run_folder import RESULT, read_result
+from appliance.score import load_scorer
 from appliance.settings import load
 from appliance.trials import BATCH, Workload
 from tests.fakes import FakeFitted, FakeGenerator, make_run
@@ -96,8 +98,6 @@ def test_both_score_the_same_pictures(runs: tuple[Path, Path], judges: list[Judg
 
 def test_good_photos_score_as_on_the_line(runs: tuple[Path, Path], judges: list[JudgePhoto]) -> None:
     """What the service's scoring says of a photo, to the last bit, from both run folders."""
-    from appliance.score import load_scorer
-
     golden = held(runs, judges).heard.golden
     for run, scores in zip(runs, (golden.champion, golden.challenger), strict=True):
         assert scores is not None
@@ -200,14 +200,37 @@ def test_a_champion_of_another_region_cannot_serve(
 def test_a_damaged_challenger_is_an_error(
     runs: tuple[Path, Path], judges: list[JudgePhoto], tmp_path: Path
 ) -> None:
-    """There is nothing to promote; and a folder that is no run is none."""
+    """There is nothing to promote."""
     broken = edited(runs[1], tmp_path / "run")
     for path in (broken / "banks").rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DetectorError):
         held((runs[0], broken), judges)
     with pytest.raises(UsageError, match="not a finished run"):
-        held((tmp_path, runs[1]), judges)
+        held((runs[0], tmp_path), judges)
+
+
+def test_a_champion_that_lost_its_result_cannot_serve(
+    runs: tuple[Path, Path], judges: list[JudgePhoto], tmp_path: Path
+) -> None:
+    """It is replaced; which detector it was is not known any more."""
+    lost = tmp_path / "20261124T051207Z-3fa1"
+    shutil.copytree(runs[0], lost)
+    (lost / RESULT).write_text("{")
+    found = held((lost, runs[1]), judges)
+    assert found.cannot_serve is not None and "result.json: cannot be read" in found.cannot_serve
+    assert (found.champion.run_id, found.champion.detector) == (lost.name, "an unreadable run")
+    rng = np.random.default_rng(0)
+    outcome = decide(
+        found.heard,
+        found.champion,
+        found.challenger,
+        DecisionOptions(),
+        rng=rng,
+        cannot_serve=found.cannot_serve,
+    )
+    assert outcome.outcome == "new_detector"
+    assert outcome.reason.startswith("gabor/patches takes the place of an unreadable run: the present one")
 
 
 @pytest.mark.parametrize("name", ["champion", "challenger"])
@@ -217,14 +240,14 @@ def test_scores_that_are_no_numbers(
     """A champion that gives none cannot serve; a challenger that gives none has failed."""
     real = contest.load_scorer
 
-    def load_scorer(run: Path, **options: Any) -> Any:
+    def spoilt(run: Path, **options: Any) -> Any:
         scorer = real(run, **options)
         if run.name != name:
             return scorer
         fitted = FakeFitted("nan", 0.0, lambda photos: np.full(len(photos), np.nan))
         return dataclasses.replace(scorer, fitted={scorer.chosen: fitted})
 
-    monkeypatch.setattr(contest, "load_scorer", load_scorer)
+    monkeypatch.setattr(contest, "load_scorer", spoilt)
     if name == "challenger":
         with pytest.raises(DetectorError, match="just fitted, could not score"):
             held(runs, judges)

@@ -1,13 +1,13 @@
 """How often does a challenger take the champion's place, where it is known what it is worth?
 
-    python -m benchmarks.succession [--stations N] [--seeds N] [--docs FILE]
+    python -m benchmarks.takeovers [--stations N] [--seeds N] [--docs FILE]
 
 Simulated scores, so that the truth is known: good parts and synthetic anomalies are normal with deviation 1,
 half of a score's variance belongs to the part that is seen, and a share of it is common to both detectors
 (nine tenths where they are one detector with two banks, half where they are two). Kinds of anomaly favour one
 or the other a little, as they do on photos. Thresholds are set on scores of other parts by the appliance's
-own code. The outcome is the appliance's own, with its defaults. --docs replaces the block `succession:
-table` of FILE.
+own code. The outcome is the appliance's own, with its defaults but for 300 resamples. --docs replaces block
+`takeovers: table` of FILE.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(found)
     if options.docs is not None:
         text = options.docs.read_text(encoding="utf-8")
-        options.docs.write_text(with_blocks(text, "succession", {"table": found}), encoding="utf-8")
+        options.docs.write_text(with_blocks(text, "takeovers", {"table": found}), encoding="utf-8")
     return 0
 
 

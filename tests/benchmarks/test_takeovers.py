@@ -1,11 +1,11 @@
-"""benchmarks/succession.py: simulated contests whose truth is known."""
+"""benchmarks/takeovers.py: simulated contests whose truth is known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from appliance import seeds
-from benchmarks.succession import CASES, Case, is_promoted, main, promoted_share
+from benchmarks.takeovers import CASES, Case, is_promoted, main, promoted_share
 
 
 def share(case: Case, *, parts: int = 30) -> float:
@@ -34,7 +34,7 @@ def test_the_same_station_has_the_same_outcome() -> None:
 def test_the_table_goes_into_the_document(tmp_path: Path) -> None:
     """A row for each case, a share and its spread for each number of judge parts."""
     docs = tmp_path / "method.md"
-    docs.write_text("# A\n\n<!-- succession: table -->\nstale\n<!-- end -->\n")
+    docs.write_text("# A\n\n<!-- takeovers: table -->\nstale\n<!-- end -->\n")
     assert main(["--stations", "1", "--seeds", "1", "--docs", str(docs)]) == 0
     written = docs.read_text()
     assert "stale" not in written and written.count("\n| ") == 2 + len(CASES)
