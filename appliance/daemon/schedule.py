@@ -17,7 +17,7 @@ QUARTER = 15  # minutes; the clocks of all zones change at a full quarter of an 
 # A clock is set by a few seconds, or by hours where its zone was wrong. A time that lies further ahead than
 # this was written by a clock that was wrong, and says nothing.
 BELIEVED_AHEAD = timedelta(days=1)
-# The longest change of a zone's clocks: what its wall shows is searched for so far on both sides.
+# The longest change of a zone's clocks, and more.
 LONGEST_CHANGE = timedelta(hours=3)
 
 
@@ -40,8 +40,8 @@ def last_due(expression: str, zone: tzinfo, *, after: datetime | None, now: date
 def next_due(expression: str, zone: tzinfo, *, now: datetime) -> datetime | None:
     """The first time of the schedule after `now`, in UTC; None where there is none within fifty years."""
     now = now.astimezone(UTC)
-    start = (now - LONGEST_CHANGE).astimezone(zone)
-    coming = (time.astimezone(UTC) for time in CronSim(expression, start))
+    coming = (time.astimezone(UTC) for time in CronSim(expression, now.astimezone(zone)))
+    # In an hour that comes twice the simulation gives the first time again, which is over.
     return next((time for time in coming if time > now), None)
 
 

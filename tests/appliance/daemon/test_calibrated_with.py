@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.daemon.calibrated_with import changes, settings_hash
-from appliance.settings import StationSettings
+from appliance.settings import FoldsSettings, StationSettings
 
 ENGINES = {"embedded_fine": "ab" * 32, "diffusion_64": "cd" * 32}
 CANDIDATES = ["embedded_fine/pooled", "gabor/pooled"]
@@ -62,6 +62,22 @@ def test_what_a_calibration_does_not_see_calibrates_nothing_again(change: dict[s
 def test_what_a_calibration_hangs_on_changes_the_settings_part(change: dict[str, Any]) -> None:
     """And the words say that it is a setting."""
     assert changes(_hash(), _hash(**change)) == "settings"
+
+
+def test_a_release_with_a_new_setting_calibrates_nothing_again() -> None:
+    """As long as that is at its default."""
+
+    class LaterFolds(FoldsSettings):
+        stratified: bool = False
+
+    class LaterStation(StationSettings):
+        folds: LaterFolds = LaterFolds()
+
+    for folds in ({}, {"count": 6}):
+        later = LaterStation.model_validate({"name": "a", "folds": folds})
+        assert settings_hash(later, ENGINES, CANDIDATES) == _hash(folds=folds)
+    set_on = LaterStation.model_validate({"name": "a", "folds": {"stratified": True}})
+    assert changes(_hash(), settings_hash(set_on, ENGINES, CANDIDATES)) == "settings"
 
 
 def test_engines_and_detectors_are_told_apart() -> None:

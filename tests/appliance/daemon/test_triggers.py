@@ -343,6 +343,13 @@ def test_a_turn_in_a_future_that_never_was_is_none() -> None:
     assert turn is ahead
 
 
+def test_who_jumps_the_queue_is_counted_until_somebody_had_a_turn() -> None:
+    """Persons and first calibrations count; a turn of another reason, or one that the count gave, ends it."""
+    person, drift = (Trigger(reason=reason, sentence="") for reason in ("person", "drift"))
+    assert [jumps_after(jumps, person) for jumps in range(JUMPS_IN_A_ROW + 1)] == [1, 2, 3, 0]
+    assert [jumps_after(jumps, drift) for jumps in range(JUMPS_IN_A_ROW + 1)] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("greedy", ["person", "first", "drift"])
 @pytest.mark.parametrize("greedy_count", [1, 2])
 def test_no_station_starves(greedy: Reason, greedy_count: int) -> None:
