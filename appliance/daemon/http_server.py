@@ -22,7 +22,7 @@ from appliance.errors import GoodpartsError
 
 HOST = "127.0.0.1"
 MOST_OPEN = 64  # connections at a time: a monitoring, a page and a few probes need ten
-MOST_WAITING = 128  # connections that the kernel keeps until there is a look at them
+MOST_WAITING = 1024  # that the kernel keeps until we look; beyond, a client tries again after a second
 ACCEPTED_AT_ONCE = 16  # so that those who are there get their turn between two bursts
 REQUEST_S = 5.0  # from the connection to the end of the head
 REPLY_S = 10.0  # for the client to take the whole answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -88,8 +89,11 @@ def clock_state() -> int | None:
 
 
 def _newest_run(state_dir: Path) -> tuple[float, Path] | None:
-    runs = state_dir.glob("stations/*/runs/*/result.json")
-    return max(((path.stat().st_mtime, path.parent) for path in runs), default=None)
+    found = []
+    for result in state_dir.glob("stations/*/runs/*/result.json"):
+        with contextlib.suppress(OSError):  # the service removes old runs meanwhile
+            found.append((result.stat().st_mtime, result.parent))
+    return max(found, default=None)
 
 
 def _zone(case: Case) -> Iterator[Finding]:

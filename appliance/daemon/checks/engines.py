@@ -36,13 +36,10 @@ def engines(case: Case) -> Iterator[Finding]:
     """Manifests and hashes of all that are installed; each that is whole then runs where it would in the
     service and is compared with the original's outputs. Then the encoders that stations name."""
     device, threads = case.settings.engines.device, use_threads(case.settings.engines.threads)
-    for root in case.settings.engines.folders:
-        if not root.is_dir():
-            yield fail("engines", f"engines.folders: {root} is not a folder", "Correct the setting.")
     whole = yield from _whole(case)
     rungs: list[str] = []
     for folder, manifest in whole:
-        with _told() as told:
+        with _told("golden") as told:
             engine = _load(folder, manifest, device=device, threads=threads)
             rungs.append(engine.rung)
             told += _fallen(manifest.name, engine)
@@ -57,21 +54,25 @@ def engines(case: Case) -> Iterator[Finding]:
 
 def _whole(case: Case) -> Generator[Finding, None, list[tuple[Path, Manifest]]]:
     whole = []
-    for folder in engine_folders([r for r in (*case.settings.engines.folders, EMBEDDED) if r.is_dir()]):
+    for root in (*case.settings.engines.folders, EMBEDDED):
         try:
-            manifest = load_manifest(folder)
-            check_verified(manifest, folder)
-            check_files(manifest, folder)
-        except EngineError as error:
-            yield fail("engines", str(error), REMEDY)
-        else:
-            whole.append((folder, manifest))
+            places = list(engine_folders([root]))
+        except (EngineError, OSError) as error:
+            yield fail("engines", str(error), "Correct engines.folders, or give the right to read it.")
+            continue
+        for folder in places:
+            with _told("engines") as told:
+                manifest = load_manifest(folder)
+                check_verified(manifest, folder)
+                check_files(manifest, folder)
+                whole.append((folder, manifest))
+            yield from told
     yield ok("engines", f"{plural(len(whole), 'engine')} whose files have the hashes of their manifests")
     return whole
 
 
 def _own(own: EncoderSettings, *, device: Device, threads: int) -> list[Finding]:
-    with _told() as told:
+    with _told("golden") as told:
         engine = load_foreign_encoder(
             own.path,
             name=own.name,
@@ -88,13 +89,13 @@ def _own(own: EncoderSettings, *, device: Device, threads: int) -> list[Finding]
 
 
 @contextmanager
-def _told() -> Iterator[list[Finding]]:
+def _told(check: str) -> Iterator[list[Finding]]:
     """Findings about one engine; one that cannot be used is no reason not to look at the next."""
     told: list[Finding] = []
     try:
         yield told
-    except EngineError as error:
-        told.append(fail("golden", str(error), REMEDY))
+    except (EngineError, OSError) as error:
+        told.append(fail(check, str(error), REMEDY))
 
 
 def _load(folder: Path, manifest: Manifest, *, device: Device, threads: int) -> Engine:

@@ -54,15 +54,24 @@ def ledger(case: Case) -> Iterator[Finding]:
     """Read only: the service may be writing meanwhile."""
     for station in case.stations:
         path = station_folder(case.settings.state_dir, station.name) / LEDGER
-        if path.exists():
-            yield _ledger(path)
-        else:
-            yield ok("ledger", f"station {station.name} has no ledger yet: the service makes it")
+        not_yet = f"station {station.name} has no ledger yet: the service makes it"
+        yield _not_there("ledger", path, not_yet) or _ledger(path)
+
+
+def _not_there(check: str, path: Path, not_yet: str) -> Finding | None:
+    """A finding where there is nothing to look at, or it may not be looked at; None where there is."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ok(check, not_yet)
+    except OSError as error:
+        return fail(check, f"{path}: cannot be looked at ({error.strerror})", "Ask as the service's user.")
+    return None
 
 
 def _ledger(path: Path) -> Finding:
     try:
-        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(_address(path), uri=True)) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError as error:
@@ -79,19 +88,25 @@ def _ledger(path: Path) -> Finding:
     return ok("ledger", f"{path}: whole")
 
 
+def _address(path: Path) -> str:
+    """Without a log beside it nobody has the file open: then SQLite is told to make no files there either,
+    which might belong to the wrong user when the service comes."""
+    is_open = path.with_name(path.name + "-wal").exists()
+    return f"file:{quote(os.fsencode(path))}?{'mode=ro' if is_open else 'immutable=1'}"
+
+
 def champion(case: Case) -> Iterator[Finding]:
     """Loaded as for scoring, its engines and banks with it."""
     for station in case.stations:
         run = station_folder(case.settings.state_dir, station.name) / CHAMPION
-        if not os.path.lexists(run):
-            yield ok(
-                "champion", f"station {station.name} has no detector yet: its first calibration is to come"
-            )
-            continue
-        try:
-            scorer = load_scorer(run)
-        except (GoodpartsError, EngineError, OSError) as error:
-            remedy = f"goodparts rollback --station {station.name}, or goodparts recalibrate"
-            yield fail("champion", f"station {station.name}: the detector cannot be loaded: {error}", remedy)
-        else:
-            yield ok("champion", f"station {station.name}: {scorer.chosen} of {run.resolve().name} loads")
+        not_yet = f"station {station.name} has no detector yet: its first calibration is to come"
+        yield _not_there("champion", run, not_yet) or _champion(station.name, run)
+
+
+def _champion(station: str, run: Path) -> Finding:
+    try:
+        scorer = load_scorer(run)
+    except (GoodpartsError, EngineError, OSError) as error:
+        remedy = f"goodparts rollback --station {station}, or goodparts recalibrate"
+        return fail("champion", f"station {station}: the detector cannot be loaded: {error}", remedy)
+    return ok("champion", f"station {station}: {scorer.chosen} of {run.resolve().name} loads")

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,19 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture
-def somebody() -> Iterator[None]:
-    """Not root, who may everything."""
-    if os.geteuid() != 0:
+@contextmanager
+def closed(path: Path) -> Iterator[None]:
+    """Whoever asks meanwhile has no right to `path`; root, who may everything, is nobody for as long."""
+    is_root, mode = os.geteuid() == 0, path.stat().st_mode
+    path.chmod(0o700 if is_root else 0)
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
         yield
-        return
-    os.seteuid(NOBODY)
-    yield
-    os.seteuid(0)
+    finally:
+        if is_root:
+            os.seteuid(0)
+        path.chmod(mode)
 
 
 def case_of(folder: Path, *stations: dict[str, Any], **settings: Any) -> Case:
@@ -104,47 +109,38 @@ def test_foreign_pictures_that_are_away_are_a_fault(place: Path) -> None:
     assert f"{place / 'others'} cannot be read" in found(folders.rights, case_of(place, foreign))
 
 
-def test_a_folder_that_may_not_be_listed_is_a_fault(place: Path, somebody: None) -> None:
-    """As the user who asks."""
-    os.seteuid(os.getuid())
+def test_a_folder_that_may_not_be_listed_is_a_fault(place: Path) -> None:
+    """By the user who asks."""
     write_parts(place / "good", 1)
-    (place / "good").chmod(0o700 if os.getuid() == 0 else 0)
-    os.seteuid(NOBODY if os.getuid() == 0 else os.getuid())
-    assert "cannot be read (Permission denied)" in found(folders.rights, case_of(place, {}))
-    os.seteuid(os.getuid())
-    (place / "good").chmod(0o700)
+    with closed(place / "good"):
+        assert "cannot be read (Permission denied)" in found(folders.rights, case_of(place, {}))
 
 
-def test_a_photo_that_may_not_be_read_is_a_fault(place: Path, somebody: None) -> None:
+def test_a_photo_that_may_not_be_read_is_a_fault(place: Path) -> None:
     """Some cameras' programs write them for their own user alone."""
-    os.seteuid(os.getuid())
     write_parts(place / "good", 1)
-    for photo in (place / "good").iterdir():
-        photo.chmod(0o600 if os.getuid() == 0 else 0)
-    os.seteuid(NOBODY if os.getuid() == 0 else os.getuid())
-    said = found(folders.rights, case_of(place, {}))
-    assert f"{place / 'good'}/" in said and "cannot be read (Permission denied)" in said
-    os.seteuid(os.getuid())
+    (photo,) = (place / "good").iterdir()
+    with closed(photo):
+        said = found(folders.rights, case_of(place, {}))
+    assert f"{photo} cannot be read (Permission denied)" in said
 
 
-def test_a_subfolder_that_may_not_be_listed_is_a_warning(place: Path, somebody: None) -> None:
+def test_a_subfolder_that_may_not_be_listed_is_a_warning(place: Path) -> None:
     """The rest of the photos can still be taken."""
-    os.seteuid(os.getuid())
     write_parts(place / "good", 1)
-    (place / "good" / "night").mkdir(mode=0o700 if os.getuid() == 0 else 0)
-    os.seteuid(NOBODY if os.getuid() == 0 else os.getuid())
-    assert "1 folder in" in found(folders.rights, case_of(place, {}), "warn")
-    os.seteuid(os.getuid())
-    (place / "good" / "night").chmod(0o700)
+    (place / "good" / "night").mkdir()
+    with closed(place / "good" / "night"):
+        said = found(folders.rights, case_of(place, {}), "warn")
+    assert f"1 folder in {place / 'good'} cannot be listed, night/ for one" in said
 
 
-def test_a_state_dir_that_may_not_be_written_is_a_fault(place: Path, somebody: None) -> None:
+def test_a_state_dir_that_may_not_be_written_is_a_fault(place: Path) -> None:
     """Nor made in a folder that may not be."""
-    os.seteuid(os.getuid())
-    (place / "state").mkdir(mode=0o755 if os.getuid() == 0 else 0o555)
-    os.seteuid(NOBODY if os.getuid() == 0 else os.getuid())
-    assert "state_dir: " in found(folders.rights, case_of(place))
-    os.seteuid(os.getuid())
+    for folder, name in ((place / "state", "state"), (place, "")):
+        folder.mkdir(exist_ok=True)
+        with closed(folder):
+            assert "state_dir: " in found(folders.rights, case_of(place)), name
+        shutil.rmtree(place / "state", ignore_errors=True)
 
 
 def test_a_fifo_among_the_photos_does_not_hold_it_up(place: Path) -> None:
@@ -411,6 +407,7 @@ def pack(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         key=lambda folder: sum(path.stat().st_size for path in folder.iterdir()),
     )
     shutil.copytree(smallest, place / "pack" / smallest.name)
+    (place / "none").mkdir()
     monkeypatch.setattr(engines, "EMBEDDED", place / "none")
     return place / "pack"
 
@@ -452,7 +449,16 @@ def test_an_engine_that_computes_something_else_is_a_fault(place: Path, pack: Pa
 def test_a_folder_of_engines_that_is_away_is_a_fault(place: Path) -> None:
     """The embedded ones are looked at all the same."""
     told = checked(place, place / "away")
+    assert f"{place / 'away'}: not a folder" in told[0].text
     assert [(f.check, f.level) for f in told] == [("engines", "fail"), ("engines", "ok"), ("golden", "ok")]
+
+
+def test_engines_that_may_not_be_read_are_a_fault(place: Path, pack: Path) -> None:
+    """Others are looked at all the same."""
+    with closed(pack):
+        told = checked(place, pack)
+    assert [(f.check, f.level) for f in told][:1] == [("engines", "fail")]
+    assert "Permission denied" in told[0].text
 
 
 def test_an_own_encoder_that_cannot_run_is_a_fault(place: Path, pack: Path) -> None:
@@ -503,7 +509,7 @@ def test_a_ledger_in_order_is_told_and_left_alone(place: Path) -> None:
     path = ledger_of(place)
     before = path.read_bytes()
     assert f"{path}: whole" in found(state.ledger, case_of(place, {}), "ok")
-    assert path.read_bytes() == before
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 def test_a_ledger_in_use_can_be_examined(place: Path) -> None:
@@ -529,6 +535,15 @@ def test_a_damaged_ledger_is_a_fault(place: Path, damage: str) -> None:
         del data[len(data) // 2 :]
     path.write_bytes(data)
     assert f"{path}: damaged" in found(state.ledger, case_of(place, {}))
+
+
+def test_what_may_not_be_looked_at_is_not_taken_for_missing(place: Path) -> None:
+    """The state of the service is closed to others; one who asks there is told to ask as the right one."""
+    ledger_of(place)
+    champion_of(place)
+    with closed(place / "state"):
+        assert "cannot be looked at (Permission denied)" in found(state.ledger, case_of(place, {}))
+        assert "cannot be looked at (Permission denied)" in found(state.champion, case_of(place, {}))
 
 
 def test_a_ledger_of_another_release_is_a_fault(place: Path) -> None:
