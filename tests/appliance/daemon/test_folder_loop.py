@@ -133,15 +133,3 @@ def test_a_lost_folder_is_looked_for_and_listened_to_again(bench: Bench, tmp_pat
     bench.now += LOST_S
     loop.turn()
     assert loop.source.lost is None and ear.hears
-
-
-def test_while_held_files_are_seen_and_not_dealt_with(bench: Bench) -> None:
-    """As before there is a detector to judge them."""
-    (bench.folder / "a.jpg").write_bytes(photos(1)[0])
-    loop = loop_of(bench, Ear(), hears=False)
-    for _ in range(3):
-        loop.turn(is_held=True)
-        bench.now += 2
-    assert bench.states() == {"a.jpg": "seen"}
-    loop.turn()
-    assert bench.states() == {"a.jpg": "accepted"}
