@@ -58,7 +58,7 @@ class RefusedRequest(Exception):  # noqa: N818 - named for what it is
 
 
 def ends_at(received: bytes | bytearray, *, seen: int = 0) -> int | None:
-    """Where the head of a request ends; None while more is to come. seen: bytes that were looked at before."""
+    """Where the head of a request ends; None while more is to come. seen: bytes looked at before."""
     end = _HEAD_END.search(received, max(0, seen - 3))
     return None if end is None else end.start()
 
