@@ -157,8 +157,9 @@ class HttpServer:
 
     def _receive(self, connection: _Connection) -> bool:
         piece = connection.socket.recv(MOST_HEAD)
+        seen = len(connection.received)
         connection.received += piece
-        end = ends_at(connection.received)
+        end = ends_at(connection.received, seen=seen)
         if end is not None and end <= MOST_HEAD:
             reply, wants_body = self._answer(bytes(connection.received[:end]))
         elif end is not None or len(connection.received) > MOST_HEAD:
