@@ -12,14 +12,12 @@ from pathlib import Path
 from appliance.daemon.champion import Champion, load_warm
 from appliance.daemon.lane import FileLane, Step, known_files
 from appliance.daemon.ledger import Ledger
+from appliance.daemon.places import CHAMPION, VERDICTS
 from appliance.daemon.status import Problem
 from appliance.daemon.verdict_maps import FOLDER, HeatMaps, Which
 from appliance.daemon.verdicts import Judge, Outbox
 from appliance.daemon.watch import Look, Watch
 from appliance.score import Scorer
-
-CHAMPION = "champion"  # the link in the station's folder
-VERDICTS = "verdicts"  # the folder there, unless the settings name another
 
 Load = Callable[[Path], Scorer]
 
