@@ -7,6 +7,7 @@ by a gain and a level everywhere. What the traits do not show is laid to the par
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from appliance.daemon.drift_blocks import TRAITS, Block, Floats, measured, yards
 
 Kind = Literal["brightness", "contrast", "focus", "shift", "parts"]
 
-PLAIN = 4.0  # standard deviations of the reference's days from which a trait has moved
+PLAIN = 3.0  # standard deviations of the reference's blocks or days from which a trait has moved
 ALIKE = 0.5  # of the mean move: a quarter of the photos at either end moved by at least so much
 EVEN = 0.6  # share of the mean picture's change that a gain and a level explain, where the lamp changed
 
@@ -37,6 +38,9 @@ def causes_of(reference: Sequence[Sequence[Block]], tested: Sequence[Block]) -> 
     """Of a change between the reference's spans and the blocks tested; the parts where nothing else is."""
     blocks = tuple(block for span in reference for block in span)
     own, table, _ = measured(blocks)
+    if len(tested) > 1:  # days are compared with days, which differ by less than blocks do
+        ends = np.cumsum([0, *(len(span) for span in reference)])
+        table = np.stack([table[a:b].mean(axis=0) for a, b in itertools.pairwise(ends.tolist())])
     now = own.traits(tested).mean(axis=0)
     deviation = table.std(axis=0, ddof=1) * math.sqrt(1 + 1 / len(reference)) + 1e-9
     size = dict(zip(TRAITS, np.abs(now - table.mean(axis=0)) / deviation, strict=True))
