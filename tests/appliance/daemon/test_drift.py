@@ -312,8 +312,8 @@ def test_what_changed_is_found_and_named(
 def test_a_shift_is_told_in_pixels(reference: list[Block]) -> None:
     """Ten to the right, as the photos were moved, by parts that lie anywhere within sixteen."""
     (cause,) = _assess(reference, _blocks(2, days=LATER, change=_moved)).causes
-    assert cause.before == pytest.approx(10, abs=2.0)
-    assert cause.after == pytest.approx(0, abs=2.0)
+    assert cause.right_px == pytest.approx(10, abs=2.0)
+    assert cause.down_px == pytest.approx(0, abs=2.0)
 
 
 def test_a_blatant_change_is_found_by_one_block(reference: list[Block]) -> None:
