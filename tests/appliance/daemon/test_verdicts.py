@@ -23,6 +23,7 @@ from appliance.daemon.verdict_maps import FOLDER, MOST_WAITING
 from appliance.daemon.verdicts import id_of
 from appliance.daemon.watch import GIVE_UP_S
 from appliance.decode import decode
+from appliance.score import Scorer
 from tests.appliance.daemon.intake_bench import hashes, photos
 from tests.appliance.daemon.scoring_bench import DAY, NOON, STATION, Bench
 from tests.pictures import encoded
@@ -222,6 +223,25 @@ def test_a_detector_that_fails_is_asked_again_and_then_gives_an_error(tmp_path: 
     assert [problem.code for problem in bench.lane.problems] == ["scoring_failing"]
     bench.tick(int(2.2 * GIVE_UP_S))
     assert "MemoryError: none left" in bench.lines()[-1]["error"]
+
+
+def test_memory_that_a_photo_wants_in_vain_does_not_stop_the_others(tmp_path: Path, monkeypatch) -> None:
+    """Decoding may want the most of all."""
+    bench, files = _serving(tmp_path), photos(2)
+    _drop(bench, files)
+    real = Scorer.picture_of
+
+    def picture_of(scorer: Scorer, data: bytes) -> Any:
+        if data == files[0]:
+            raise MemoryError
+        return real(scorer, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "picture_of", picture_of)
+        bench.tick(4)
+    assert bench.names() == ["0001.jpg"]
+    bench.tick(4)
+    assert bench.names() == ["0000.jpg", "0001.jpg"]
 
 
 def test_names_that_are_no_text_are_escaped(tmp_path: Path) -> None:
