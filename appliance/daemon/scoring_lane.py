@@ -18,6 +18,7 @@ from appliance.daemon.verdict_maps import FOLDER, HeatMaps, Which
 from appliance.daemon.verdicts import Judge, Outbox
 from appliance.daemon.watch import Look, Watch
 from appliance.score import Scorer
+from appliance.settings import EnginesSettings, StationSettings
 
 Load = Callable[[Path], Scorer]
 
@@ -40,6 +41,24 @@ class ScoringPlan:
     def folder(self) -> Path:
         """Of the verdicts."""
         return self.state / VERDICTS if self.verdicts is None else self.verdicts
+
+
+def plan_of(station: StationSettings, engines: EnginesSettings, state: Path) -> ScoringPlan | None:
+    """Of a station whose folder is `state`; None: it judges nothing."""
+    scoring, intake = station.scoring, station.intake
+    if scoring.images is None:
+        return None
+    return ScoringPlan(
+        station=station.name,
+        images=scoring.images,
+        state=state,
+        verdicts=scoring.verdicts,
+        heatmaps=scoring.heatmaps,
+        threads=engines.threads,
+        settle_s=intake.settle_s,
+        follow_links=intake.follow_links,
+        ignore=intake.ignore,
+    )
 
 
 class ScoringLane:

@@ -70,8 +70,7 @@ class Judge:
         if copied is not None:
             scored = dataclasses.replace(copied, path=self._path(found))
             return lambda at: self._add(found, sha256, scored, loaded, at)
-        picture = loaded.scorer.picture_of(data)
-        scored = self._scored(found, picture, loaded)
+        scored, picture = self._scored(found, data, loaded)
         return lambda at: self._add(found, sha256, scored, loaded, at, picture)
 
     def refuse(self, found: Found, error: UnreadablePhoto, at: float) -> None:
@@ -85,10 +84,13 @@ class Judge:
         scored = Scored(path=self._path(found), detector=chosen, error=reason)
         self._insert(found.raw, sha256, scored, loaded, at)
 
-    def _scored(self, found: Found, picture: Pictures, loaded: Loaded) -> Scored:
-        """UnreadablePhoto where the detector fails: the lane comes back to the photo for a while."""
+    def _scored(self, found: Found, data: bytes, loaded: Loaded) -> tuple[Scored, Pictures]:
+        """UnreadablePhoto also where the detector fails: the lane comes back to the photo for a while."""
         try:
+            picture = loaded.scorer.picture_of(data)
             scored = next(iter(loaded.scorer.score(self._path(found), picture)))
+        except UnreadablePhoto:
+            raise
         except Exception as error:  # an engine's, a plug-in's, no memory: the other photos must not wait
             what = f"{place_of(error)}: {type(error).__name__}: {error}"
             reason = f"{loaded.scorer.chosen} failed on it: {what}"
@@ -100,7 +102,7 @@ class Judge:
             )
             raise UnreadablePhoto(reason, NOT_SCORED) from error
         self.problem = None
-        return scored
+        return scored, picture
 
     def _add(
         self,

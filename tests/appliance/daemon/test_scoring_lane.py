@@ -12,11 +12,12 @@ import pytest
 
 from appliance.daemon.champion import RETRY_S, WARMING_PASSES, load_warm
 from appliance.daemon.ledger import Ledger
-from appliance.daemon.scoring_lane import CHAMPION, ScoringLane, ScoringPlan, patterns_below
+from appliance.daemon.scoring_lane import CHAMPION, ScoringLane, ScoringPlan, patterns_below, plan_of
 from appliance.errors import DetectorError
 from appliance.intake import IntakeOptions
 from appliance.score import Scorer, load_scorer
 from appliance.score_output import row_of
+from appliance.settings import EnginesSettings, StationSettings, default_settings
 from engines.errors import EngineError
 from tests.appliance.daemon.intake_bench import photos
 from tests.appliance.daemon.scoring_bench import Bench
@@ -180,6 +181,26 @@ def test_a_run_is_warm_when_it_begins_to_serve(tmp_path: Path, monkeypatch) -> N
         monkeypatch.setattr("appliance.daemon.champion.load_scorer", lambda _run, threads, s=scorer: s)
         assert load_warm(tmp_path, threads=1) is scorer
     assert seen == [(100, 150, 3)] * WARMING_PASSES + [(200, 100, 3)] * WARMING_PASSES
+
+
+def test_the_settings_say_what_is_judged_and_how(tmp_path: Path) -> None:
+    """A station without scoring.images judges nothing."""
+    engines = EnginesSettings(threads=3)
+    assert plan_of(default_settings().station(), engines, tmp_path) is None
+    scoring = {"images": tmp_path / "new", "verdicts": tmp_path / "v", "heatmaps": "all"}
+    intake = {"settle_s": 2.0, "follow_links": True, "ignore": ["*_mask.png"]}
+    station = StationSettings.model_validate({"name": "s", "scoring": scoring, "intake": intake})
+    assert plan_of(station, engines, tmp_path) == ScoringPlan(
+        station="s",
+        images=tmp_path / "new",
+        state=tmp_path,
+        verdicts=tmp_path / "v",
+        heatmaps="all",
+        threads=3,
+        settle_s=2.0,
+        follow_links=True,
+        ignore=("*_mask.png",),
+    )
 
 
 def test_only_what_lies_below_the_photos_is_left_out(tmp_path: Path) -> None:

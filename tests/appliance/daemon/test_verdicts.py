@@ -23,6 +23,7 @@ from appliance.daemon.verdict_maps import FOLDER, MOST_WAITING
 from appliance.daemon.verdicts import id_of
 from appliance.daemon.watch import GIVE_UP_S
 from appliance.decode import decode
+from appliance.score import Scorer
 from tests.appliance.daemon.intake_bench import hashes, photos
 from tests.appliance.daemon.scoring_bench import DAY, NOON, STATION, Bench
 from tests.pictures import encoded
@@ -224,6 +225,25 @@ def test_a_detector_that_fails_is_asked_again_and_then_gives_an_error(tmp_path: 
     assert "MemoryError: none left" in bench.lines()[-1]["error"]
 
 
+def test_memory_that_a_photo_wants_in_vain_does_not_stop_the_others(tmp_path: Path, monkeypatch) -> None:
+    """Decoding may want the most of all."""
+    bench, files = _serving(tmp_path), photos(2)
+    _drop(bench, files)
+    real = Scorer.picture_of
+
+    def picture_of(scorer: Scorer, data: bytes) -> Any:
+        if data == files[0]:
+            raise MemoryError
+        return real(scorer, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "picture_of", picture_of)
+        bench.tick(4)
+    assert bench.names() == ["0001.jpg"]
+    bench.tick(4)
+    assert bench.names() == ["0000.jpg", "0001.jpg"]
+
+
 def test_names_that_are_no_text_are_escaped(tmp_path: Path) -> None:
     """As `score` shows them, and two names that look alike keep their own verdicts."""
     bench, (data,) = _serving(tmp_path), photos(1)
@@ -342,6 +362,25 @@ def test_a_disk_that_fills_between_the_two_files_doubles_nothing(tmp_path: Path,
     assert bench.names() == ["0000.jpg", "0001.jpg", "0002.jpg"]
 
 
+def test_a_disk_that_takes_lines_and_denies_it_doubles_nothing(tmp_path: Path, monkeypatch) -> None:
+    """Where even taking them back fails, they are found when the file is looked into again."""
+    bench, files = _serving(tmp_path), photos(3)
+    _drop(bench, files[:1])
+    bench.tick(3)
+
+    def fail(*_arguments: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    _drop(bench, files[1:], first=1)
+    with monkeypatch.context() as patch:
+        for name in ("fsync", "ftruncate"):
+            patch.setattr(os, name, fail)
+        bench.tick(3)
+    assert len((bench.plan.folder / f"{DAY}.jsonl").read_bytes().splitlines()) > 1 and bench.lane.problems
+    bench.tick()
+    assert bench.names() == ["0000.jpg", "0001.jpg", "0002.jpg"] and not bench.lane.problems
+
+
 # Whatever ends the service, wherever
 
 
@@ -401,9 +440,13 @@ def test_however_the_service_ends_each_photo_has_one_line(tmp_path: Path, cut: s
         names = _drop(bench, files[:2])
         bench.tick(2)
         names += _drop(bench, files[2:], first=2)
-        is_over = _is_over(bench, step, cut)
+        is_over, sure = _run(bench, step, cut)
         again = _serving(place)
-        again.tick(3)
+        with _ending(0, is_half_done=False) as synced:
+            again.tick(3)
+        sure.update(synced())
+        for path in again.plan.folder.iterdir():  # what the ledger calls written would survive a power cut
+            assert sure[path] == path.stat().st_size, f"ended at step {step}"
         assert again.names() == names, f"ended at step {step}"
         assert not again.ledger.ask("SELECT id FROM verdicts WHERE written = 0")
         again.ledger.close()
@@ -414,16 +457,16 @@ def test_however_the_service_ends_each_photo_has_one_line(tmp_path: Path, cut: s
     assert ended > 25
 
 
-def _is_over(bench: Bench, step: int, cut: str) -> bool:
-    """Whether the service came to the end of its work before it was ended at `step`."""
+def _run(bench: Bench, step: int, cut: str) -> tuple[bool, dict[Path, int]]:
+    """Whether the service came to the end of its work before it was ended at `step`; what it made sure."""
     with _ending(step, is_half_done=cut == "half a line") as synced:
         try:
             bench.tick(3)
         except Ended:
             if cut.startswith("power"):
                 _lose(bench.plan.folder, synced(), zeros="zeros" in cut)
-            return False
-    return True
+            return False, synced()
+    return True, synced()
 
 
 def _lose(folder: Path, synced: dict[Path, int], *, zeros: bool) -> None:
@@ -440,6 +483,15 @@ def _whole_before(path: Path) -> int:
     """Two lines were there before, and in CSV the header."""
     lines = path.read_bytes().splitlines(keepends=True)
     return sum(len(line) for line in lines[: 3 if path.suffix == ".csv" else 2])
+
+
+def test_the_names_of_new_files_are_made_sure_too(tmp_path: Path) -> None:
+    """A power cut would otherwise take the whole file: its folder is synced, and that one's."""
+    bench = _serving(tmp_path)
+    _drop(bench, photos(1))
+    with _ending(0, is_half_done=False) as synced:
+        bench.tick(3)
+    assert {bench.plan.folder, bench.state} <= synced().keys()
 
 
 def test_pending_verdicts_of_thousands_are_written_at_once(tmp_path: Path, monkeypatch) -> None:
