@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.daemon.logs import tell
 from appliance.daemon.status import Problem
 from appliance.errors import GoodpartsError, place_of
 from appliance.pictures import Pictures
@@ -19,7 +20,7 @@ from engines.errors import EngineError
 RETRY_S = 60.0  # until a run that could not be loaded is tried again: an engine may have been put back
 WARMING_PASSES = 2  # the first makes buffers, the second finds them
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,8 +75,8 @@ class Champion:
             self._fail(run_id, f"{place_of(error)}: {type(error).__name__}: {error}", now)
         else:
             self.problem, self._retry_at = None, None
-            fields = {"event": "champion_loaded", "station": self._station, "run_id": run_id}
-            log.info("run %s judges new parts", run_id, extra=fields)
+            said = f"run {run_id} judges new parts"
+            tell(log, logging.INFO, "champion_loaded", said, station=self._station, run_id=run_id)
 
     def _fail(self, run_id: str, reason: str, now: float) -> None:
         self._retry_at = now + RETRY_S
@@ -87,8 +88,7 @@ class Champion:
             remedy="Do what the reason says, or go back to another run with `goodparts rollback`.",
         )
         if said != self.problem:
-            fields = {"event": "champion_unloadable", "station": self._station, "run_id": run_id}
-            log.error("%s", said.text, extra=fields)
+            tell(log, logging.ERROR, "champion_unloadable", said.text, station=self._station, run_id=run_id)
         self.problem = said
 
 

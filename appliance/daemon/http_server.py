@@ -33,7 +33,7 @@ REST_S = 1.0  # without new connections, when the system has no more files to gi
 Phase = Literal["reading", "replying", "draining"]
 Answer = Callable[[bytes], tuple[Reply, bool]]  # head of a request -> (answer, whether its body is wanted)
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 class HttpServer:

@@ -121,7 +121,7 @@ class Service:
     def _open(self, settings: StationSettings) -> None:
         try:
             places = Places.of(self.box.state_dir, settings.name)
-            ledger = open_ledger(places, station=settings.name, at=self.box.wall())
+            ledger = open_ledger(places, settings, at=self.box.wall())
             station = Station(settings, self.box, ledger)
             station.reconcile(self.box.wall())
             crew = Crew(station)
@@ -156,7 +156,7 @@ class Service:
                 self._close(name)
                 station = crew.station
                 try:
-                    rebuilt(station.places, damage, station=name, at=at).close()
+                    rebuilt(station.places, station.settings, damage, at=at).close()
                 except (GoodpartsError, OSError) as error:
                     self._break(name, error)
                     continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from appliance.daemon.logs import tell
 from appliance.daemon.verdict_files import day_of
 from appliance.errors import place_of
 from appliance.gallery import jpeg
@@ -24,7 +25,7 @@ MOST_WAITING = (
     8  # photos with an encoder's outputs, some MB each: beyond it maps are drawn between two photos
 )
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,8 +67,8 @@ class HeatMaps:
             self._draw(wanted)
         except Exception as error:  # a picture for people's eyes: whatever fails, the line goes on
             reason = f"{place_of(error)}: {type(error).__name__}: {error}"
-            fields = {"event": "heatmap_failed", "station": self._station}
-            log.warning("%s: no heat map: %s", wanted.path, reason, extra=fields)
+            text = f"{wanted.path}: no heat map: {reason}"
+            tell(log, logging.WARNING, "heatmap_failed", text, station=self._station)
 
     def _draw(self, wanted: _Wanted) -> None:
         scorer = wanted.scorer

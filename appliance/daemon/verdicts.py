@@ -21,6 +21,7 @@ from pathlib import Path
 from appliance.daemon.champion import Loaded
 from appliance.daemon.lane import NOT_SCORED, Handled, Record
 from appliance.daemon.ledger import Ledger
+from appliance.daemon.logs import tell
 from appliance.daemon.status import Problem
 from appliance.daemon.verdict_files import STYLES, Row, append, day_of, ids_in, iso, lock_of, sync_folder
 from appliance.daemon.verdict_maps import HeatMaps
@@ -34,7 +35,7 @@ from appliance.score_output import row_of
 AT_ONCE = 256  # lines written between two marks in the ledger
 _UNREAD = "unread"  # begins what stands for the sha256 of a file that could not be read
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 class Judge:
@@ -226,14 +227,14 @@ class Outbox:
     def _fail(self, error: OSError) -> None:
         said = _unwritable(self._folder, error)
         if self.problem is None:
-            fields = {"event": "verdicts_unwritable", "station": self._station}
-            log.error("%s %s", said.text, said.remedy, extra=fields)
+            text = f"{said.text} {said.remedy}"
+            tell(log, logging.ERROR, "verdicts_unwritable", text, station=self._station)
         self.problem = said
 
     def _recover(self) -> None:
         if self.problem is not None:
-            fields = {"event": "verdicts_written_again", "station": self._station}
-            log.info("%s: all verdicts are written", self._folder, extra=fields)
+            text = f"{self._folder}: all verdicts are written"
+            tell(log, logging.INFO, "verdicts_written_again", text, station=self._station)
         self.problem = None
 
 

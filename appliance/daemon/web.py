@@ -34,7 +34,7 @@ from appliance.run_folder import RESULT
 
 METRICS = "text/plain; version=0.0.4; charset=utf-8"  # the form that every release of Prometheus reads
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
