@@ -36,6 +36,7 @@ CREATE TABLE verdicts (
 );
 CREATE INDEX verdicts_pending ON verdicts (id) WHERE written = 0;
 CREATE INDEX verdicts_by_time ON verdicts (at);
+CREATE INDEX verdicts_by_kind ON verdicts (verdict, at);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, started REAL NOT NULL, ended REAL, trigger TEXT NOT NULL,
     reason TEXT NOT NULL, outcome TEXT, message TEXT, run_id TEXT, last_photo INTEGER NOT NULL,

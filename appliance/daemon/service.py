@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 2.0  # between two looks whether a station is due
 PROGRESS_EVERY_S = 5.0
+CLEAN_EVERY_S = 3600.0
 TRY_AGAIN_S = 30.0  # a station that could not be opened
 # What only a new process takes: nobody's work is ended for it on its own.
 FIXED = ("state_dir", "http")
@@ -62,6 +63,7 @@ class Service:
         self._running: _Running | None = None
         self._jumps = 0
         self._next_ask = self._next_try = self._next_progress = box.clock()
+        self._next_clean = box.clock() + CLEAN_EVERY_S
         self._seen = _stamp(config)
         self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
@@ -92,6 +94,9 @@ class Service:
             self._next_try = now + TRY_AGAIN_S
             self._open_broken()
         self._note_facts()
+        if now >= self._next_clean:
+            self._next_clean = now + CLEAN_EVERY_S
+            self._clean(at)
         if (stamp := _stamp(self.config)) != self._seen:
             self._seen = stamp
             self.reload()
@@ -239,6 +244,13 @@ class Service:
                 crew.tell()
             except GoodpartsError as error:
                 self._trouble(name, "station_failed", error)
+
+    def _clean(self, at: float) -> None:
+        for name, crew in self.crews.items():
+            try:
+                crew.station.clean(at)
+            except (GoodpartsError, OSError) as error:
+                self._trouble(name, "not_cleaned", error)
 
     def _trouble(self, name: str, event: str, error: Exception) -> None:
         tell(log, logging.ERROR, event, _said(error), station=name, error=error)
