@@ -1,8 +1,8 @@
 """The service through a shift: real photos dropped in all styles while calibrations go on.
 
 Three stations take in good parts and judge new ones, good and defective, as fast as three cameras would;
-at the end every photo that was dropped must have been taken once, and every new part judged once. Prints
-what came of it. The photos are those of GOODPARTS_DATA, each changed a little (a shift of some pixels, light, noise)
+at the end every photo that was dropped must have been taken once, and every new part judged once. The
+photos are those of GOODPARTS_DATA, each changed a little (a shift of some pixels, light, noise)
 so that it shows the part at another time.
 
     GOODPARTS_DATA=... python -m benchmarks.service_shift --minutes 60 --out DIR
