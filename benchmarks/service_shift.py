@@ -188,7 +188,8 @@ def lines_of(found: dict[str, Any], minutes: float) -> Iterator[str]:
         counts = {key: value for key, value in row.items() if key not in ("attempts", "verdicts")}
         yield f"{name}: {json.dumps(counts)}"
         for attempt in row["attempts"]:
-            yield f"  {attempt['trigger']}: {attempt['outcome']} in {attempt['s'] or 0:.0f} s. {attempt['message']}"
+            took = f"{attempt['trigger']}: {attempt['outcome']} in {attempt['s'] or 0:.0f} s"
+            yield f"  {took}. {attempt['message']}"
         for (kind, verdict), count in sorted(row["verdicts"].items()):
             yield f"  {kind}: {count} {verdict}"
 
