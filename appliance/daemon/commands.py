@@ -119,7 +119,7 @@ def _config(options: argparse.Namespace) -> Path:
 
     given: Path | None = options.config
     if given is None and not INSTALLED.is_file():
-        raise UsageError(f"--config is missing, and there is no {INSTALLED}. Give the settings of the service.")
+        raise UsageError(f"--config is missing, and there is no {INSTALLED}. Give the file of settings.")
     return given or INSTALLED
 
 
