@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 ASK_EVERY_S = 2.0  # between two looks whether a station is due
 PROGRESS_EVERY_S = 5.0
 CLEAN_EVERY_S = 3600.0
+ENGINES_EVERY_S = 60.0  # between two looks whether engines were installed, or taken away
 TRY_AGAIN_S = 30.0  # a station that could not be opened
 # What only a new process takes: nobody's work is ended for it on its own.
 FIXED = ("state_dir", "http")
@@ -64,6 +65,7 @@ class Service:
         self._jumps = 0
         self._next_ask = self._next_try = self._next_progress = box.clock()
         self._next_clean = box.clock() + CLEAN_EVERY_S
+        self._next_engines = box.clock() + ENGINES_EVERY_S
         self._seen = _stamp(config)
         self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
@@ -94,6 +96,9 @@ class Service:
             self._next_try = now + TRY_AGAIN_S
             self._open_broken()
         self._note_facts()
+        if now >= self._next_engines:
+            self._next_engines = now + ENGINES_EVERY_S
+            self._look_at_engines()
         if now >= self._next_clean:
             self._next_clean = now + CLEAN_EVERY_S
             self._clean(at)
@@ -273,6 +278,18 @@ class Service:
             self.box = replace(self.box, engines=settings.engines, engine_hashes=hashes)
         self._adopt(settings)
         tell(log, logging.INFO, "settings_taken", str(self.config))
+
+    def _look_at_engines(self) -> None:
+        """Engines that are changed while it runs, as by `goodparts import`, make calibrations due."""
+        try:
+            hashes = engine_hashes(self.settings.engines, self.settings.stations)
+        except (EngineError, OSError) as error:
+            tell(log, logging.ERROR, "engines_unreadable", _said(error), error=error)
+            return
+        if hashes != self.box.engine_hashes:
+            tell(log, logging.INFO, "engines_changed", "stations begin anew with them")
+            self.box = replace(self.box, engine_hashes=hashes)
+            self._adopt(self.settings)
 
     def _check_fixed(self, settings: Settings) -> None:
         changed = [name for name in FIXED if getattr(settings, name) != getattr(self.settings, name)]
