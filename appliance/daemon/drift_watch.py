@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from appliance import seeds
 from appliance.daemon.drift import MONTH_S, Drift, assess, spans_needed
 from appliance.daemon.drift_blocks import Block, block_of, split
+from appliance.daemon.facts import AFRESH
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.photo_traits import Traits
 from appliance.service_settings import DriftSettings
@@ -45,6 +46,7 @@ class DriftWatch:
         self._seed = seed
         self._blocks: list[Block] = []
         self._ends: list[int] = []  # number of the last photo of each block
+        self._afresh = ledger.fact(AFRESH)
         self._last: int | None = None  # None: the ledger's photos are not read yet
 
     def look(self, *, calibrated: int, at: float) -> DriftFact | None:
@@ -53,13 +55,24 @@ class DriftWatch:
         calibrated: the newest photo that the champion may have learned from. After an alarm nothing is tested
         until there is another champion, or a person has said that the photos are good.
         """
+        self._begin_anew()
         if not self._options.enabled or not self._read_on():
             return None
         before = drift_fact(self._ledger)
-        alarmed = before.alarmed_from if before is not None and before.photo > calibrated else None
-        fact = self._fact(self._assess(calibrated), alarmed, at)
+        if before is not None and before.alarmed_from is not None and before.photo > calibrated:
+            fact = dataclasses.replace(before, photo=self._ends[-1])  # one alarm, and not one a block
+        else:
+            fact = self._fact(self._assess(calibrated), at)
         self._ledger.set_fact(FACT, json.dumps(dataclasses.asdict(fact)))
         return fact
+
+    def _begin_anew(self) -> None:
+        """The part is another one: what its photos are compared with are its own."""
+        afresh = self._ledger.fact(AFRESH)
+        if afresh != self._afresh:
+            self._afresh, self._last = afresh, None
+            self._blocks.clear()
+            self._ends.clear()
 
     def _read_on(self) -> bool:
         """Whether there are new blocks. The first time all that is looked back at is read."""
@@ -95,11 +108,11 @@ class DriftWatch:
         rng = seeds.stream(self._seed, "drift", self._ends[-1])
         return assess(reference, recent, self._options, tests_per_month=month, rng=rng)
 
-    def _fact(self, drift: Drift, alarmed: int | None, at: float) -> DriftFact:
-        if alarmed is None and drift.state == "drifted":
-            alarmed = self._ends[-2] + 1 if len(self._ends) > 1 else 1
+    def _fact(self, drift: Drift, at: float) -> DriftFact:
+        first = self._ends[-2] + 1 if len(self._ends) > 1 else 1
+        alarmed = first if drift.state == "drifted" else None
         return DriftFact(
-            state="drifted" if alarmed is not None else drift.state,
+            state=drift.state,
             sentence=drift.sentence,
             at=at,
             photo=self._ends[-1],

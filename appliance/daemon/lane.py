@@ -124,7 +124,7 @@ class FileLane:
         return Step(handled=handled, more=bool(self._settled))
 
     def _spare(self, batch: Sequence[tuple[Found, int]]) -> None:
-        """What was begun and not dealt with, by no fault of these files: it does not count as their attempt."""
+        """What was begun and not dealt with, by no fault of these files: that was no attempt of theirs."""
         self._spared.update((found.raw, found.identity) for found, _ in batch)
 
     def _attempts(self, found: Found) -> int:

@@ -31,7 +31,7 @@ def situation_of(
         failures=attempts.failures(),
         requested=_moment(min(asked, default=None)),
         drifted=_drifted(ledger, finished),
-        calibrated_with=finished.basis if finished else None,
+        calibrated_with=(finished.basis or None) if finished else None,
         present=present,
         schedule_served=_moment(max(served)),
         uptime_s=uptime_s,
