@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from appliance import seeds
 from appliance.daemon.drift import Drift, assess, spans_needed
 from appliance.daemon.drift_blocks import Block, block_of, split
+from appliance.daemon.facts import AFRESH
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.photo_traits import Traits
 from appliance.service_settings import DriftSettings
@@ -51,6 +52,7 @@ class DriftWatch:
         self._seed = seed
         self._blocks: list[Block] = []
         self._ends: list[int] = []  # number of the last photo of each block
+        self._afresh = ledger.fact(AFRESH)
         self._last: int | None = None  # None: the ledger's photos are not read yet
 
     def look(self, *, calibrated: int, at: float) -> DriftFact | None:
@@ -59,24 +61,27 @@ class DriftWatch:
         calibrated: the newest photo that the champion may have learned from. An alarm stands until a champion
         has learned from photos of after it.
         """
+        self._begin_anew()
         if not self._options.enabled or not self._read_on():
             return None
         before = drift_fact(self._ledger) or LEARNING
         if before.alarmed is not None and calibrated >= before.alarmed:
             # The champion has learned from photos of after the change: that is what the line is now.
             before = replace(before, alarmed=None, since=before.alarmed - self._options.block)
-        drift = self._assess(calibrated, before)
-        alarmed = self._ends[-1] if drift.state == "drifted" else None
-        fact = DriftFact(
-            state=drift.state if before.alarmed is None else "drifted",
-            sentence=drift.sentence if before.alarmed is None or alarmed is not None else before.sentence,
-            at=at,
-            photo=self._ends[-1],
-            alarmed=before.alarmed or alarmed,
-            since=before.since,
-        )
+        if before.alarmed is not None:
+            fact = replace(before, photo=self._ends[-1])  # one alarm, and not one a block
+        else:
+            fact = self._tested(calibrated, before.since, at)
         self._ledger.set_fact(FACT, json.dumps(dataclasses.asdict(fact)))
         return fact
+
+    def _begin_anew(self) -> None:
+        """The part is another one: what its photos are compared with are its own."""
+        afresh = self._ledger.fact(AFRESH)
+        if afresh != self._afresh:
+            self._afresh, self._last = afresh, None
+            self._blocks.clear()
+            self._ends.clear()
 
     def _read_on(self) -> bool:
         """Whether there are new blocks. The first time all that is looked back at is read."""
@@ -104,16 +109,24 @@ class DriftWatch:
         del self._blocks[:-MOST_BLOCKS], self._ends[:-MOST_BLOCKS]
         return True
 
-    def _assess(self, calibrated: int, before: DriftFact) -> Drift:
-        first = sum(end <= before.since for end in self._ends)
+    def _tested(self, calibrated: int, since: int, at: float) -> DriftFact:
+        drift = self._assess(calibrated, since)
+        return DriftFact(
+            state=drift.state,
+            sentence=drift.sentence,
+            at=at,
+            photo=self._ends[-1],
+            alarmed=self._ends[-1] if drift.state == "drifted" else None,
+            since=since,
+        )
+
+    def _assess(self, calibrated: int, since: int) -> Drift:
+        first = sum(end <= since for end in self._ends)
         blocks, ends = self._blocks[first:], self._ends[first:]
         month = blocks_per_month(blocks)
-        reference, recent = split(
-            blocks,
-            calibrated=sum(end <= calibrated for end in ends),
-            wanted=spans_needed(self._options, tests_per_month=month),
-            alarmed=None if before.alarmed is None else sum(end < before.alarmed for end in ends),
-        )
+        wanted = spans_needed(self._options, tests_per_month=month)
+        there = sum(end <= calibrated for end in ends)
+        reference, recent = split(blocks, calibrated=there, wanted=wanted)
         rng = seeds.stream(self._seed, "drift", self._ends[-1])
         return assess(reference, recent, self._options, tests_per_month=month, rng=rng)
 

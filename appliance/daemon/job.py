@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from appliance.daemon.kept import write_durably
 from appliance.photo_files import PhotoFile
 
 FORMAT_VERSION = 1
@@ -52,7 +53,8 @@ class Job:
 
     def save(self, path: Path) -> None:
         # Names that are not UTF-8 come back from JSON's escapes.
-        path.write_text(json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}), "ascii")
+        text = json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
+        write_durably(path, text.encode("ascii"))  # after a power cut it says what becomes of a finished run
 
     @classmethod
     def load(cls, path: Path) -> Job:

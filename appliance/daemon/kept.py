@@ -6,10 +6,12 @@ is lost.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appliance.daemon.durable import sync
@@ -18,6 +20,7 @@ from appliance.decode import UnreadablePhoto
 from appliance.photo_files import read_file
 
 USES: tuple[Use, ...] = ("anchored", "golden")
+DRAFT = ".draft"
 
 
 def keep(folder: Path, photo: Path, sha256: str, use: Use) -> Path:
@@ -42,10 +45,34 @@ def kept(folder: Path) -> Iterator[tuple[Use, str, Path]]:
                     yield use, path.stem, path
 
 
+def keep_together(folder: Path, photos: Iterable[tuple[Path, str]], use: Use, *, count: int) -> list[str]:
+    """Copies of the first `count` of (file, sha256) that can be read, all of them or none; their sha256.
+
+    There are no copies for this use yet: half of them, left by a power cut, would look like all.
+    """
+    draft = folder / DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    done: list[str] = []
+    for photo, sha256 in photos:
+        if len(done) == count:
+            break
+        with contextlib.suppress(UnreadablePhoto):  # gone meanwhile: the next one takes its place
+            keep(draft, photo, sha256, use)
+            done.append(sha256)
+    if done:
+        if (folder / use).is_dir():  # of photos that somebody called bad since, all of them
+            shutil.rmtree(folder / use)
+        (draft / use).replace(folder / use)
+        sync(folder)
+    shutil.rmtree(draft, ignore_errors=True)
+    return done
+
+
 def release(folder: Path) -> None:
-    """Delete all copies: a person has said that the part is another one now."""
-    for _, _, path in kept(folder):
-        path.unlink(missing_ok=True)
+    """Delete all copies: a person has said that the part is another one now. OSError."""
+    for use in USES:
+        if (folder / use).is_dir():
+            shutil.rmtree(folder / use)
 
 
 def write_durably(path: Path, data: bytes) -> None:

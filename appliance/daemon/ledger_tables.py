@@ -27,6 +27,7 @@ CREATE TABLE photos (
 );
 CREATE TABLE signatures (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE traits (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE INDEX photos_usable ON photos (number) WHERE near IS NULL AND word IS NOT 'bad';
 CREATE INDEX photos_by_role ON photos (role) WHERE role IS NOT NULL;
 CREATE INDEX photos_by_word ON photos (word) WHERE word IS NOT NULL;
 CREATE TABLE verdicts (

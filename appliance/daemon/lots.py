@@ -44,8 +44,12 @@ class Lots:
 
 
 def first_lots(photos: Sequence[Held], *, maximum: int) -> Lots:
-    """Of a station without a champion: everything, or what `maximum` leaves in the order of sha256."""
-    return Lots(support=_in_order(sorted(photos, key=lambda photo: photo.sha256)[:maximum]))
+    """Of a station that begins, or begins anew: everything but the golden set, or of that what `maximum`
+    leaves in the order of sha256."""
+    golden = [photo for photo in photos if photo.role == "golden"]
+    others = [photo for photo in photos if photo.role != "golden"]
+    support = sorted(others, key=lambda photo: photo.sha256)[:maximum]
+    return Lots(support=_in_order(support), golden=_in_order(golden))
 
 
 def later_lots(photos: Sequence[Held], *, champion_last: int, maximum: int, recent_count: int) -> Lots:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from appliance.daemon.attempts import Attempts, Outcome
+from appliance.daemon.kept import kept
 from appliance.daemon.ledger import Ledger, LedgerDamaged
 from appliance.daemon.logs import tell
 from appliance.daemon.places import Places
@@ -49,7 +50,8 @@ def rebuilt(places: Places, settings: StationSettings, damage: LedgerDamaged, *,
     text = f"{damage}; it was set aside as {aside} and made again"
     with ledger.together():
         _take_runs(ledger, Shelf(places.folder))
-        _take_words(ledger, places.words)
+        _take_copies(ledger, places.kept, at)
+        _take_words(ledger, places.words, at)
         _take_verdicts(ledger, places, settings)
         ledger.event("ledger_rebuilt", text, at=at)
     tell(log, logging.ERROR, "ledger_rebuilt", text, station=settings.name)
@@ -95,11 +97,23 @@ def _take_photos(ledger: Ledger, result: Mapping[str, Any], at: float) -> None:
                 ledger.set_photo(sha256, word="suspicious", reason=suspicious[sha256])
 
 
-def _take_words(ledger: Ledger, path: Path) -> None:
-    """Of photos that are known by now; the others' words are taken with their photos."""
+def _take_copies(ledger: Ledger, folder: Path, at: float) -> None:
+    """What is kept for a use has that use, be its file still in the camera's folder or not."""
+    for use, sha256, path in kept(folder):
+        _know(ledger, sha256, path.name, at)
+        ledger.set_photo(sha256, role=use)
+
+
+def _take_words(ledger: Ledger, path: Path, at: float) -> None:
+    """Also of photos that no run has learned from: when their files come again they are known."""
     for sha256, word, reason in read_words(path):
-        if ledger.photo(sha256) is not None:
-            ledger.set_photo(sha256, word=word, reason=reason)
+        _know(ledger, sha256, sha256, at)
+        ledger.set_photo(sha256, word=word, reason=reason)
+
+
+def _know(ledger: Ledger, sha256: str, name: str, at: float) -> None:
+    if ledger.photo(sha256) is None:
+        ledger.add_photo(sha256, name, at=at, near=None)
 
 
 def _take_verdicts(ledger: Ledger, places: Places, settings: StationSettings) -> None:

@@ -82,9 +82,7 @@ def _serve(
     while not stop.wait(TICK_S):
         service.tick()
         if web is not None and not web.is_alive():
-            raise GoodpartsError(
-                "the web interface ended by a fault, which the log has; a new start mends it"
-            )
+            raise GoodpartsError("the web interface ended by a fault, which the log has: start again")
         now = time.monotonic()
         watchdog.beat(MAIN, now)
         due = watchdog.due(now)

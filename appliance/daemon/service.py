@@ -68,6 +68,7 @@ class Service:
         self._next_engines = box.clock() + ENGINES_EVERY_S
         self._seen = _stamp(config)
         self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
+        self._damaged: dict[str, LedgerDamaged] = {}  # ledgers that this thread found damaged
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
 
     def open(self) -> None:
@@ -141,6 +142,8 @@ class Service:
             return
         self.crews[settings.name] = crew
         self.broken.pop(settings.name, None)
+        self._waiting.pop(settings.name, None)
+        self._damaged.pop(settings.name, None)
 
     def _close(self, name: str) -> None:
         crew = self.crews.pop(name)
@@ -161,16 +164,21 @@ class Service:
     def _mend(self, at: float) -> None:
         """Make a damaged ledger again, whichever thread found it."""
         for name, crew in list(self.crews.items()):
-            damage = next((f.error for f in crew.faults() if isinstance(f.error, LedgerDamaged)), None)
-            if isinstance(damage, LedgerDamaged) and name != self.calibrating:
-                self._close(name)
-                station = crew.station
-                try:
-                    rebuilt(station.places, station.settings, damage, at=at).close()
-                except (GoodpartsError, OSError) as error:
-                    self._break(name, error)
-                    continue
-                self._open(station.settings)
+            found = [*(fault.error for fault in crew.faults()), self._damaged.pop(name, None)]
+            damage = next((error for error in found if isinstance(error, LedgerDamaged)), None)
+            if damage is None:
+                continue
+            if name == self.calibrating:  # when that has come to its end
+                self._damaged[name] = damage
+                continue
+            self._close(name)
+            station = crew.station
+            try:
+                rebuilt(station.places, station.settings, damage, at=at).close()
+            except Exception as error:  # likewise
+                self._break(name, error)
+                continue
+            self._open(station.settings)
 
     # Calibrations
 
@@ -258,6 +266,8 @@ class Service:
                 self._trouble(name, "not_cleaned", error)
 
     def _trouble(self, name: str, event: str, error: Exception) -> None:
+        if isinstance(error, LedgerDamaged):
+            self._damaged[name] = error
         tell(log, logging.ERROR, event, _said(error), station=name, error=error)
 
     # Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from appliance.daemon.places import LOCK
 from appliance.errors import GoodpartsError
+
+LOOKS, LOOK_EVERY_S = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ def only_service(state_dir: Path, *, at: float) -> Iterator[None]:
     except OSError as error:
         raise GoodpartsError(f"{path}: {error.strerror}. Check state_dir and its rights.") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(file)
     except BlockingIOError as error:
         os.close(file)
         other = holder_of(state_dir)
@@ -44,6 +47,18 @@ def only_service(state_dir: Path, *, at: float) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _take(file: int) -> None:
+    """BlockingIOError if another service has it. Who only asks has it for a moment, too."""
+    for _ in range(LOOKS - 1):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_EVERY_S)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder_of(state_dir: Path) -> Holder | None:

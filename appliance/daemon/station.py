@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,22 +19,27 @@ from appliance.daemon.box import Box
 from appliance.daemon.calibrated_with import settings_hash
 from appliance.daemon.child import Failure
 from appliance.daemon.contest_file import read_contest
-from appliance.daemon.facts import PRESENT
+from appliance.daemon.drift_watch import FACT as DRIFT
+from appliance.daemon.durable import StateError
+from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT
 from appliance.daemon.installed import candidate_names, of_station
 from appliance.daemon.job import Job, JobPhoto
-from appliance.daemon.kept import keep, kept, release
+from appliance.daemon.kept import keep, keep_together, kept, release
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.logs import tell
 from appliance.daemon.lots import Held, Lots, Use, first_lots, later_lots, to_anchor, to_set_aside
 from appliance.daemon.places import Places
+from appliance.daemon.promotions import came_true, read_promotions
 from appliance.daemon.retention import clear
-from appliance.daemon.shelf import Shelf
+from appliance.daemon.shelf import JOURNAL, Shelf
 from appliance.daemon.situation import SERVED, situation_of
 from appliance.daemon.stock import held_photos, job_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.verdict_maps import FOLDER as MAPS
+from appliance.daemon.words import say_together
 from appliance.daemon.zones import zone_of
 from appliance.decode import UnreadablePhoto
+from appliance.errors import GoodpartsError, UsageError
 from appliance.run_folder import RESULT, read_result
 from appliance.settings import StationSettings
 
@@ -40,6 +47,8 @@ log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"  # fact: the present schedule
 FORMER = "of the part as it was before"
+STARTED_AFRESH = "the banks begin anew with the photos since then"
+ROLES_S = 5.0  # for the intake to have copied its photos
 LEARNED = ("selection", "held_out")  # roles of a support set
 
 
@@ -59,6 +68,11 @@ class Station:
             settings, of_station(box.engine_hashes, settings.name), candidate_names(settings)
         )
         self.zone = zone_of(settings.recalibration.time_zone)
+        self._cannot_serve: str | None = None  # why the champion has to be replaced, if it has
+        self._roles = (
+            threading.Lock()
+        )  # held while photos are chosen for a calibration, or for the golden set
+        self._looked_at: tuple[str, int] | None = None  # champion, newest photo: nothing is left to set aside
         self.ledger.set_fact(PRESENT, self.present)
         self._note_schedule(box.wall())
 
@@ -68,26 +82,29 @@ class Station:
 
     def due(self, at: float, *, uptime_s: float) -> Trigger | Wait:
         """Whether it calibrates now, or what it waits for."""
+        self._start_afresh_if_asked(at)
         now = datetime.fromtimestamp(at, UTC)
-        situation = situation_of(
-            self.ledger, self.attempts, self.shelf.champion(), self.present, uptime_s=uptime_s
-        )
+        serving = None if self._replaces() is not None else self.shelf.champion()
+        situation = situation_of(self.ledger, self.attempts, serving, self.present, uptime_s=uptime_s)
         return due(situation, self.settings, now, zone=self.zone)
 
     def begin(self, trigger: Trigger, at: float) -> tuple[int, Path]:
         """Write the job, open the attempt: (its number, the job's file)."""
-        self._take_requests(at)
-        lots = self._lots()
         run_id = f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-        self._job(lots, trigger, run_id).save(self.places.job)
-        number = self.attempts.begin(
-            at=at,
-            trigger=trigger.reason,
-            reason=trigger.sentence,
-            last_photo=max(lots.last, 0),
-            basis=self.present,
-            run_id=run_id,
-        )
+        with self._roles_stay():
+            lots = self._lots()
+            self._job(lots, trigger, run_id).save(self.places.job)
+            with self.ledger.together():
+                number = self.attempts.begin(
+                    at=at,
+                    trigger=trigger.reason,
+                    reason=trigger.sentence,
+                    last_photo=lots.last,
+                    basis=self.present,
+                    run_id=run_id,
+                )
+                asked = [request for request, _, kind, _ in self.ledger.requests() if kind == "recalibrate"]
+                self.ledger.close_requests(asked, at=at)
         tell(log, logging.INFO, "calibration_begun", trigger.sentence, station=self.name, run_id=run_id)
         return number, self.places.job
 
@@ -103,34 +120,86 @@ class Station:
         """After a start: what the last one left half done is brought to an end."""
         for attempt in self.attempts.open():
             self._end_of(attempt, at)
+        self._take_forgotten(at)
         serving = self.shelf.verify(now=datetime.fromtimestamp(at, UTC))
         if serving.problem is not None:
             self._said("champion_damaged", serving.problem, at)
+        if serving.run_id is None:
+            self._cannot_serve = serving.problem
         self._restore_roles()
-        champion = self.shelf.champion()
-        if champion is not None:
-            self._anchor(read_result(self.shelf.path(champion)))
-        self.shelf.tidy(self.settings.retention.runs)
+        self._anchor()
+        self._tidy()
 
     def _end_of(self, attempt: Attempt, at: float) -> None:
         """Of a calibration that a process which is no more began: its run may be whole."""
+        job = self._job_left()
         run = self.shelf.path(attempt.run_id or "none")
-        if (run / RESULT).exists() and self.places.job.exists():
-            self._take(attempt.number, Job.load(self.places.job), at)
+        if job is not None and Path(job.out).name == run.name and (run / RESULT).exists():
+            self._take(attempt.number, job, at)
         else:
             self._fail(attempt.number, Failure(kind="killed", text=WENT_OFF), at)
         self.places.job.unlink(missing_ok=True)
 
+    def _job_left(self) -> Job | None:
+        """Of a calibration that was not ended; None too where nothing can be told from the file."""
+        try:
+            return Job.load(self.places.job)
+        except (OSError, ValueError, LookupError, TypeError, AssertionError):
+            return None
+
+    def _take_forgotten(self, at: float) -> None:
+        """The ledger was made again while a run was made: the run is known, and not yet made to serve."""
+        job = self._job_left()
+        attempt = None if job is None else self.attempts.of_run(Path(job.out).name)
+        is_due = attempt is not None and attempt.outcome in PROMOTED
+        if job is not None and attempt is not None and is_due and not self._has_served(Path(job.out).name):
+            self._take(attempt.number, job, at)
+        self.places.job.unlink(missing_ok=True)
+
     def set_aside(self) -> None:
-        """Let new photos join the golden set, as long as that is not full."""
-        wanted = self.settings.recalibration.golden_photos
-        there = int(self.ledger.ask("SELECT COUNT(*) AS n FROM photos WHERE role = 'golden'")[0]["n"])
-        champion = self.shelf.champion()
-        if champion is None or there >= wanted or self.ledger.last_photo() <= self.champion_last(champion):
+        """Let new photos join the golden set, as long as that is not full.
+
+        Never one that the champion, or a calibration that runs, may learn from.
+        """
+        wanted, champion = self.settings.recalibration.golden_photos, self.shelf.champion()
+        if champion is None or (self._count("golden") >= wanted and self._has("anchored")):
             return
-        photos = held_photos(self.ledger, self.places.kept)
-        chosen = to_set_aside(photos, champion_last=self.champion_last(champion), count=wanted)
-        self._keep(chosen, "golden")
+        learned = self._learned(champion)
+        newest = self.ledger.last_photo()
+        is_idle = newest <= learned or self._looked_at == (champion, newest)
+        if is_idle or not self._roles.acquire(blocking=False):
+            return
+        try:
+            self._looked_at = (champion, newest)
+            self._anchor()
+            if learned == self._learned(champion) and self._has("anchored"):  # nothing began meanwhile
+                photos = held_photos(self.ledger, self.places.kept)
+                self._keep(to_set_aside(photos, champion_last=learned, count=wanted), "golden")
+        finally:
+            self._roles.release()
+
+    def _learned(self, champion: str) -> int:
+        """The newest photo that is or may soon be in a bank."""
+        return max([self.champion_last(champion), *(one.last_photo for one in self.attempts.open())])
+
+    @contextmanager
+    def _roles_stay(self) -> Iterator[None]:
+        """No photo becomes golden meanwhile. GoodpartsError if one takes long, as of a share that hangs."""
+        if not self._roles.acquire(timeout=ROLES_S):
+            raise GoodpartsError(
+                f"{self.images}: photos are still being copied from there. It is tried again."
+            )
+        try:
+            yield
+        finally:
+            self._roles.release()
+
+    def _has(self, role: Use) -> bool:
+        return self._count(role) > 0
+
+    def _count(self, role: Use) -> int:
+        question = "SELECT COUNT(*) AS n FROM photos WHERE role = ? AND word IS NOT 'bad'"
+        return int(self.ledger.ask(question, role)[0]["n"])
 
     def clean(self, at: float) -> None:
         """What is older or larger than the settings allow goes: runs, verdicts, heat maps, their rows."""
@@ -154,18 +223,42 @@ class Station:
         attempt = None if champion is None else self.attempts.of_run(champion)
         return 0 if attempt is None else attempt.last_photo
 
-    def start_afresh(self, since: float, at: float) -> None:
-        """A person says that the part is another one: photos before `since` are out, nothing is anchored."""
+    def _start_afresh_if_asked(self, at: float) -> None:
+        """What is asked for is then a calibration, as soon as there are enough photos of the new part."""
+        for number, asked, kind, arguments in self.ledger.requests():
+            since = arguments.get("since")
+            if kind == "recalibrate" and since is not None:
+                with self._roles_stay():
+                    self.start_afresh(float(since), at, request=number, asked=asked)
+
+    def start_afresh(self, since: float, at: float, *, request: int, asked: float) -> None:
+        """A person says that the part is another one: photos before `since` are out, nothing is anchored.
+
+        Interrupted, it is done again: the request is there until the ledger has all of it.
+        """
+        release(self.places.kept)  # first: a copy that stays would bring its photo's role back
+        former = self.ledger.ask("SELECT sha256 FROM photos WHERE at < ? AND word IS NOT 'bad'", since)
+        shas = [row["sha256"] for row in former]
+        say_together(self.places.words, shas, "bad", reason=FORMER, at=at)
         with self.ledger.together() as connection:
-            connection.execute("UPDATE photos SET role = NULL")
+            connection.execute("UPDATE photos SET role = NULL WHERE role IS NOT NULL")
             connection.execute("UPDATE photos SET word = 'bad', reason = ? WHERE at < ?", (FORMER, since))
-        release(self.places.kept)
-        self._said("started_afresh", "the banks begin anew with the photos since then", at, since=since)
+            connection.execute(
+                "DELETE FROM traits WHERE number IN (SELECT number FROM photos WHERE at < ?)", (since,)
+            )
+            self.ledger.set_fact(AFRESH, repr(since))
+            self.ledger.set_fact(BEGINS_ANEW, repr(at))
+            self.ledger.set_fact(DRIFT, None)
+            self.ledger.close_requests([request], at=at)
+            self.ledger.ask_for("recalibrate", at=asked)
+            self.ledger.event("started_afresh", STARTED_AFRESH, at=at, since=since)
+        tell(log, logging.INFO, "started_afresh", STARTED_AFRESH, station=self.name, since=since)
 
     def _lots(self) -> Lots:
         photos = held_photos(self.ledger, self.places.kept)
         champion = self.shelf.champion()
         if champion is None or not any(photo.role == "anchored" for photo in photos):
+            # Without anchored photos it begins, or begins anew.
             return first_lots(photos, maximum=self.settings.intake.maximum)
         return later_lots(
             photos,
@@ -189,30 +282,61 @@ class Station:
             words=words_of(self.ledger),
             suspected=suspected(self.ledger),
             champion=None if champion is None else str(self.shelf.path(champion)),
+            cannot_serve=self._replaces(),
             niceness=self.settings.recalibration.niceness,
         )
 
     def _take(self, number: int, job: Job, at: float) -> None:
         run = Path(job.out)
-        result = read_result(run)
+        try:
+            result = read_result(run)
+            outcome, reason = self._outcome(job, run, result)
+            if outcome in PROMOTED and not self._has_served(run.name):
+                self.shelf.promote(run.name, reason=reason, now=datetime.fromtimestamp(at, UTC))
+        except UsageError as error:  # damaged by now, as by a power cut
+            self._fail(number, Failure(kind="failed", text=str(error)), at)
+            return
         self._note_suspects(result, at)
-        outcome, reason = self._outcome(job, run, result)
-        if outcome in PROMOTED and self.shelf.champion() != run.name:
-            self.shelf.promote(run.name, reason=reason, now=datetime.fromtimestamp(at, UTC))
         if outcome in PROMOTED:
-            self._anchor(result)
+            self._cannot_serve = None
+            self.ledger.set_fact(BEGINS_ANEW, None)
+            if self._roles.acquire(blocking=False):  # else with the next new photo
+                try:
+                    self._anchor()
+                finally:
+                    self._roles.release()
         self.attempts.end(number, at=at, outcome=outcome, message=reason)
         self._said(f"calibration_{outcome}", reason, at, run_id=run.name, detector=result["chosen"])
-        self.shelf.tidy(self.settings.retention.runs)
+        self._tidy()
+
+    def _has_served(self, run_id: str) -> bool:
+        """Then it was promoted before the box went off, and a person may have gone back since."""
+        try:
+            told = read_promotions(self.places.folder / JOURNAL)
+        except OSError:
+            told = []
+        champion = self.shelf.champion()
+        return run_id == champion or any(one.run_id == run_id for one in came_true(told, champion))
+
+    def _tidy(self) -> None:
+        """Old runs that cannot be removed keep nothing from working."""
+        try:
+            self.shelf.tidy(self.settings.retention.runs)
+        except StateError as error:
+            tell(log, logging.WARNING, "runs_not_removed", str(error), station=self.name)
 
     def _outcome(self, job: Job, run: Path, result: Mapping[str, Any]) -> tuple[Outcome, str]:
         contest = read_contest(run)
         if contest is None:
             assert job.champion is None, "a later run was judged"
             return "first", f"the first calibration: {result['chosen']}, {result['decision']}"
+        serving, beside = self.shelf.champion(), Path(job.champion or "").name
+        if contest["outcome"] in PROMOTED and serving not in (beside, run.name):
+            return "kept", f"{serving} serves since this run was begun, and it was compared with {beside}"
         return contest["outcome"], contest["reason"]
 
     def _fail(self, number: int, failure: Failure, at: float) -> None:
+        self._ask_again(number, failure)
         if failure.kind == "stopped":
             self.attempts.drop(number)
             return
@@ -221,23 +345,50 @@ class Station:
         serves = self.shelf.champion()
         still = "nothing serves yet" if serves is None else f"{serves} serves on"
         self._said("calibration_failed", f"{failure.text} ({still})", at, kind=failure.kind)
-        self.shelf.tidy(self.settings.retention.runs)
+        self._tidy()
+
+    def _ask_again(self, number: int, failure: Failure) -> None:
+        """What a person asked for and nobody is to blame for: a box that goes off twice for it may be."""
+        attempt = next((one for one in self.attempts.open() if one.number == number), None)
+        went_off = failure.text == WENT_OFF and not self.attempts.failures()
+        if attempt is not None and attempt.trigger == "person" and (failure.kind == "stopped" or went_off):
+            self.ledger.ask_for("recalibrate", at=attempt.started)
 
     def _note_suspects(self, result: Mapping[str, Any], at: float) -> None:
         for suspect in result.get("screened", ()):
-            known = self.ledger.photo(suspect["sha256"])
-            if known is not None and known["word"] is None:
-                self.ledger.set_photo(suspect["sha256"], word="suspicious", reason=suspect["reason"])
+            with self.ledger.together():  # a person may say something just now
+                known = self.ledger.photo(suspect["sha256"])
+                is_new = known is not None and known["word"] is None
+                if is_new:
+                    self.ledger.set_photo(suspect["sha256"], word="suspicious", reason=suspect["reason"])
+            if is_new:
                 self._said("photo_suspicious", f"{suspect['name']}: {suspect['reason']}", at)
 
-    def _anchor(self, result: Mapping[str, Any]) -> None:
-        """Of a station without anchored photos: some of those that this run has learned from."""
-        if self.ledger.ask("SELECT 1 FROM photos WHERE role = 'anchored' LIMIT 1"):
+    def _anchor(self) -> None:
+        """Of a station without anchored photos: some of those that the champion has learned from."""
+        champion = self.shelf.champion()
+        if champion is None or self._replaces() is not None or self._has("anchored"):
             return
-        used = {row["sha256"] for row in result["support"] if row["role"] in LEARNED}
+        try:
+            self._anchor_from(champion)
+        except (OSError, UsageError) as error:  # as of a full disk: with the next new photo again
+            tell(log, logging.WARNING, "not_anchored", str(error), station=self.name)
+
+    def _anchor_from(self, champion: str) -> None:
+        support = read_result(self.shelf.path(champion))["support"]
+        used = {row["sha256"] for row in support if row["role"] in LEARNED}
         photos = [photo for photo in held_photos(self.ledger, self.places.kept) if photo.sha256 in used]
         rules, maximum = self.settings.recalibration, self.settings.intake.maximum
-        self._keep(to_anchor(photos, maximum=maximum, share=rules.anchored_share), "anchored")
+        files = self._files(to_anchor(photos, maximum=maximum, share=1.0))
+        done = keep_together(
+            self.places.kept,
+            ((Path(photo.path), photo.sha256) for photo in files),
+            "anchored",
+            count=len(to_anchor(photos, maximum=maximum, share=rules.anchored_share)),
+        )
+        with self.ledger.together():
+            for sha256 in done:
+                self.ledger.set_photo(sha256, role="anchored")
 
     def _keep(self, photos: Sequence[Held], use: Use) -> None:
         """Copy first, then note: what the ledger calls kept is there."""
@@ -249,6 +400,12 @@ class Station:
                 continue
             self.ledger.set_photo(photo.sha256, role=use)
 
+    def _replaces(self) -> str | None:
+        """Why the champion has to be replaced, if it has: the end of a sentence."""
+        if self.ledger.fact(BEGINS_ANEW) is not None:
+            return "it was made for the part as it was before"
+        return self._cannot_serve
+
     def _files(self, photos: Sequence[Held]) -> tuple[JobPhoto, ...]:
         return job_photos(photos, self.ledger, self.images, self.places.kept)
 
@@ -258,15 +415,6 @@ class Station:
             known = self.ledger.photo(sha256)
             if known is not None and known["role"] is None:
                 self.ledger.set_photo(sha256, role=use)
-
-    def _take_requests(self, at: float) -> None:
-        numbers = []
-        for number, _, kind, arguments in self.ledger.requests():
-            if kind == "recalibrate":
-                numbers.append(number)
-                if arguments.get("since") is not None:
-                    self.start_afresh(float(arguments["since"]), at)
-        self.ledger.close_requests(numbers, at=at)
 
     def _note_schedule(self, at: float) -> None:
         """A schedule that was just set is not caught up."""

@@ -73,25 +73,33 @@ def read_station(
     places = Places.of(state_dir, settings.name)
     needed = settings.intake.minimum
     if failing is not None:
-        remedy = "Mend it; it is tried again every half minute."
-        problem = Problem(code="station_broken", severity="failing", text=failing, remedy=remedy)
-        return StationStatus(
-            name=settings.name,
-            phase="waiting",
-            says="it cannot work",
-            photos=PhotoCounts(needed=needed),
-            problems=(problem,),
-        )
+        return _broken(settings, failing, "Mend it; it is tried again every half minute.")
     if not places.ledger.is_file():
         says = "the service has not begun with it yet"
         return StationStatus(
             name=settings.name, phase="waiting", says=says, photos=PhotoCounts(needed=needed)
         )
-    ledger = Ledger(places.ledger, read_only=True)
     try:
-        return _of_ledger(settings, ledger, Shelf(places.folder), at, is_running)
-    finally:
-        ledger.close()
+        ledger = Ledger(places.ledger, read_only=True)
+        try:
+            return _of_ledger(settings, ledger, Shelf(places.folder), at, is_running)
+        finally:
+            ledger.close()
+    except (GoodpartsError, OSError) as error:  # the others are told of all the same
+        return _broken(
+            settings, str(error), "The service mends a damaged ledger; `goodparts doctor` says more."
+        )
+
+
+def _broken(settings: StationSettings, text: str, remedy: str) -> StationStatus:
+    problem = Problem(code="station_broken", severity="failing", text=text, remedy=remedy)
+    return StationStatus(
+        name=settings.name,
+        phase="waiting",
+        says="it cannot work",
+        photos=PhotoCounts(needed=settings.intake.minimum),
+        problems=(problem,),
+    )
 
 
 def _of_ledger(

@@ -23,6 +23,10 @@ SELECT number, sha256, role, word,
         ORDER BY state, path LIMIT 1) AS path
 FROM photos WHERE near IS NULL AND word IS NOT 'bad' ORDER BY number
 """
+_PATH = """
+SELECT path FROM files INDEXED BY files_by_content
+WHERE lane = 'good' AND sha256 = ? AND state IN ('accepted', 'duplicate') ORDER BY state, path LIMIT 1
+"""
 
 
 def held_photos(ledger: Ledger, folder: Path) -> list[Held]:
@@ -44,10 +48,9 @@ def job_photos(photos: Iterable[Held], ledger: Ledger, images: Path, folder: Pat
     """Where each is read: a copy first, which nobody else deletes. `folder`: of the copies."""
     copies = {sha256: path for _, sha256, path in kept(folder)}
     root = os.path.realpath(images)
-    paths = {row["sha256"]: row["path"] for row in ledger.ask(_HELD) if row["path"] is not None}
     found = []
     for photo in photos:
-        raw = paths.get(photo.sha256)
+        raw = _path_of(ledger, photo.sha256)
         path = copies.get(photo.sha256) or (None if raw is None else Path(root) / os.fsdecode(raw))
         if path is not None:
             name, name_b64 = _name(ledger, photo.sha256) if raw is None else shown_name(raw)
@@ -63,9 +66,10 @@ def job_photos(photos: Iterable[Held], ledger: Ledger, images: Path, folder: Pat
     return tuple(found)
 
 
-def words_of(ledger: Ledger) -> dict[str, Literal["good", "bad"]]:
-    """What people said of photos, by sha256."""
-    rows = ledger.ask("SELECT sha256, word FROM photos WHERE word IN ('good', 'bad')")
+def words_of(ledger: Ledger) -> dict[str, Literal["good"]]:
+    """Which photos people said to be good, by sha256. The bad ones are in no calibration anyway, and can be
+    all that a station had before its part became another one."""
+    rows = ledger.ask("SELECT sha256, word FROM photos WHERE word = 'good'")
     return {row["sha256"]: row["word"] for row in rows}
 
 
@@ -99,6 +103,11 @@ def distinct_since(ledger: Ledger, number: int) -> int:
     """How many usable distinct photos came after a photo."""
     question = "SELECT COUNT(*) AS n FROM photos WHERE number > ? AND near IS NULL AND word IS NOT 'bad'"
     return int(ledger.ask(question, number)[0]["n"])
+
+
+def _path_of(ledger: Ledger, sha256: str) -> bytes | None:
+    rows = ledger.ask(_PATH, sha256)
+    return rows[0]["path"] if rows else None
 
 
 def _name(ledger: Ledger, sha256: str) -> tuple[str, None]:

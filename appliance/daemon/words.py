@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,16 @@ def say(ledger: Ledger, journal: Path, sha256: str, word: Word, *, reason: str, 
     except OSError as error:
         raise cannot(journal, error) from error
     ledger.set_photo(sha256, word=word, reason=reason)
+
+
+def say_together(journal: Path, photos: Iterable[str], word: Word, *, reason: str, at: float) -> None:
+    """The same of many, in the journal alone: the ledger's part is the caller's. StateError."""
+    rows = ({"sha256": sha256, "word": word, "reason": reason, "at": at} for sha256 in photos)
+    if lines := "\n".join(map(json.dumps, rows)):
+        try:
+            append_line(journal, lines)
+        except OSError as error:
+            raise cannot(journal, error) from error
 
 
 def read_words(journal: Path) -> Iterator[tuple[str, Word, str]]:
