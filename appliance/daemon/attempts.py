@@ -61,6 +61,9 @@ class Attempts:
         with self._ledger.together() as connection:
             connection.execute("DELETE FROM attempts WHERE id = ?", (number,))
 
+    def started(self, number: int) -> float:
+        return self._some("WHERE id = ?", number)[0].started
+
     def open(self) -> list[Attempt]:
         """Those that have not ended; at the start of the service they are left from the last one."""
         return self._some("WHERE ended IS NULL ORDER BY id")

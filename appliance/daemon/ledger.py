@@ -268,6 +268,11 @@ class Ledger:
         rows = self.ask("SELECT * FROM requests WHERE done IS NULL ORDER BY id")
         return [(row["id"], row["at"], row["kind"], json.loads(row["arguments"])) for row in rows]
 
+    def reopen_requests(self, *, done: float) -> None:
+        """Those that were done at this very time: nothing came of it."""
+        with self.together() as connection:
+            connection.execute("UPDATE requests SET done = NULL WHERE done = ?", (done,))
+
     def close_requests(self, numbers: Sequence[int], *, at: float) -> None:
         with self.together() as connection:
             connection.executemany(

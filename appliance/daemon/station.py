@@ -33,6 +33,7 @@ from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.verdict_maps import FOLDER as MAPS
 from appliance.daemon.zones import zone_of
 from appliance.decode import UnreadablePhoto
+from appliance.errors import UsageError
 from appliance.run_folder import RESULT, read_result
 from appliance.settings import StationSettings
 
@@ -55,6 +56,7 @@ class Station:
         self.ledger = ledger
         self.shelf = Shelf(self.places.folder)
         self.attempts = Attempts(ledger)
+        self.nothing_serves = False  # the champion is damaged, and there is no other run
         self.present = settings_hash(
             settings, of_station(box.engine_hashes, settings.name), candidate_names(settings)
         )
@@ -69,32 +71,36 @@ class Station:
     def due(self, at: float, *, uptime_s: float) -> Trigger | Wait:
         """Whether it calibrates now, or what it waits for."""
         now = datetime.fromtimestamp(at, UTC)
-        situation = situation_of(
-            self.ledger, self.attempts, self.shelf.champion(), self.present, uptime_s=uptime_s
-        )
+        champion = None if self.nothing_serves else self.shelf.champion()
+        situation = situation_of(self.ledger, self.attempts, champion, self.present, uptime_s=uptime_s)
         return due(situation, self.settings, now, zone=self.zone)
 
     def begin(self, trigger: Trigger, at: float) -> tuple[int, Path]:
-        """Write the job, open the attempt: (its number, the job's file)."""
-        self._take_requests(at)
+        """Write the job, open the attempt: (its number, the job's file).
+
+        What was asked for is done only with the attempt: whatever ends the service before asks again.
+        """
+        asked = self._take_requests(at)
         lots = self._lots()
         run_id = f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         self._job(lots, trigger, run_id).save(self.places.job)
-        number = self.attempts.begin(
-            at=at,
-            trigger=trigger.reason,
-            reason=trigger.sentence,
-            last_photo=max(lots.last, 0),
-            basis=self.present,
-            run_id=run_id,
-        )
+        with self.ledger.together():
+            number = self.attempts.begin(
+                at=at,
+                trigger=trigger.reason,
+                reason=trigger.sentence,
+                last_photo=max(lots.last, 0),
+                basis=self.present,
+                run_id=run_id,
+            )
+            self.ledger.close_requests(asked, at=at)
         tell(log, logging.INFO, "calibration_begun", trigger.sentence, station=self.name, run_id=run_id)
         return number, self.places.job
 
     def finish(self, number: int, failure: Failure | None, at: float) -> None:
         """Take what the process made: promote it or not, and say why."""
         if failure is None:
-            self._take(number, Job.load(self.places.job), at)
+            self._take(number, at)
         else:
             self._fail(number, failure, at)
         self.places.job.unlink(missing_ok=True)
@@ -103,23 +109,25 @@ class Station:
         """After a start: what the last one left half done is brought to an end."""
         for attempt in self.attempts.open():
             self._end_of(attempt, at)
+        self.places.job.unlink(missing_ok=True)  # of a calibration that had not begun
         serving = self.shelf.verify(now=datetime.fromtimestamp(at, UTC))
         if serving.problem is not None:
             self._said("champion_damaged", serving.problem, at)
+        self.nothing_serves = serving.run_id is None
         self._restore_roles()
-        champion = self.shelf.champion()
-        if champion is not None:
-            self._anchor(read_result(self.shelf.path(champion)))
+        if serving.run_id is not None:
+            self._anchor(read_result(self.shelf.path(serving.run_id)))
         self.shelf.tidy(self.settings.retention.runs)
 
     def _end_of(self, attempt: Attempt, at: float) -> None:
         """Of a calibration that a process which is no more began: its run may be whole."""
         run = self.shelf.path(attempt.run_id or "none")
         if (run / RESULT).exists() and self.places.job.exists():
-            self._take(attempt.number, Job.load(self.places.job), at)
+            self._take(attempt.number, at)
         else:
             self._fail(attempt.number, Failure(kind="killed", text=WENT_OFF), at)
-        self.places.job.unlink(missing_ok=True)
+            if attempt.trigger == "person" and self.attempts.failures() == 1:
+                self.ledger.reopen_requests(done=attempt.started)
 
     def set_aside(self) -> None:
         """Let new photos join the golden set, as long as that is not full."""
@@ -128,6 +136,7 @@ class Station:
         champion = self.shelf.champion()
         if champion is None or there >= wanted or self.ledger.last_photo() <= self.champion_last(champion):
             return
+        self._restore_roles()
         photos = held_photos(self.ledger, self.places.kept)
         chosen = to_set_aside(photos, champion_last=self.champion_last(champion), count=wanted)
         self._keep(chosen, "golden")
@@ -163,6 +172,7 @@ class Station:
         self._said("started_afresh", "the banks begin anew with the photos since then", at, since=since)
 
     def _lots(self) -> Lots:
+        self._restore_roles()
         photos = held_photos(self.ledger, self.places.kept)
         champion = self.shelf.champion()
         if champion is None or not any(photo.role == "anchored" for photo in photos):
@@ -192,7 +202,14 @@ class Station:
             niceness=self.settings.recalibration.niceness,
         )
 
-    def _take(self, number: int, job: Job, at: float) -> None:
+    def _take(self, number: int, at: float) -> None:
+        """A run that is damaged counts as failed: its station goes on with the one before."""
+        try:
+            self._succeed(number, Job.load(self.places.job), at)
+        except (UsageError, ValueError) as error:
+            self._fail(number, Failure(kind="failed", text=f"its result cannot be used: {error}"), at)
+
+    def _succeed(self, number: int, job: Job, at: float) -> None:
         run = Path(job.out)
         result = read_result(run)
         self._note_suspects(result, at)
@@ -200,6 +217,7 @@ class Station:
         if outcome in PROMOTED and self.shelf.champion() != run.name:
             self.shelf.promote(run.name, reason=reason, now=datetime.fromtimestamp(at, UTC))
         if outcome in PROMOTED:
+            self.nothing_serves = False
             self._anchor(result)
         self.attempts.end(number, at=at, outcome=outcome, message=reason)
         self._said(f"calibration_{outcome}", reason, at, run_id=run.name, detector=result["chosen"])
@@ -214,6 +232,7 @@ class Station:
 
     def _fail(self, number: int, failure: Failure, at: float) -> None:
         if failure.kind == "stopped":
+            self.ledger.reopen_requests(done=self.attempts.started(number))
             self.attempts.drop(number)
             return
         outcome: Outcome = "photos" if failure.kind == "images" else "failed"
@@ -253,20 +272,21 @@ class Station:
         return job_photos(photos, self.ledger, self.images, self.places.kept)
 
     def _restore_roles(self) -> None:
-        """The copies say what is kept, also to a ledger that was made again."""
+        """The copies say what is kept, also to a ledger that was made again, whose photos come one by one."""
         for use, sha256, _ in kept(self.places.kept):
             known = self.ledger.photo(sha256)
             if known is not None and known["role"] is None:
                 self.ledger.set_photo(sha256, role=use)
 
-    def _take_requests(self, at: float) -> None:
+    def _take_requests(self, at: float) -> list[int]:
+        """Do what goes before a calibration that people asked for; the requests' numbers."""
         numbers = []
         for number, _, kind, arguments in self.ledger.requests():
             if kind == "recalibrate":
                 numbers.append(number)
                 if arguments.get("since") is not None:
                     self.start_afresh(float(arguments["since"]), at)
-        self.ledger.close_requests(numbers, at=at)
+        return numbers
 
     def _note_schedule(self, at: float) -> None:
         """A schedule that was just set is not caught up."""
