@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=int, default=120, help="new parts of each row (%(default)s)")
     parser.add_argument("--per-second", type=float, default=2.0, help="of them (%(default)s)")
     parser.add_argument(
-        "--threads", type=int, nargs="+", default=[0], help="of engines, 0: all cores (%(default)s)"
+        "--threads", type=int, nargs="+", default=[0], help="of engines, 0: half of the cores (%(default)s)"
     )
     parser.add_argument("--size-px", type=int, default=1024, help="side of a drawn photo (%(default)s)")
     parser.add_argument("--look-ms", type=float, default=20.0, help="between two looks (%(default)s)")

@@ -1,8 +1,8 @@
 """The service through a shift: real photos dropped in all styles while calibrations go on.
 
 Three stations take in good parts and judge new ones, good and defective, as fast as three cameras would;
-at the end every photo that was dropped must have been taken once, and every new part judged once. Prints
-what came of it. The photos are those of GOODPARTS_DATA, each changed a little (a shift of some pixels, light, noise)
+at the end every photo that was dropped must have been taken once, and every new part judged once. The
+photos are those of GOODPARTS_DATA, each changed a little (a shift of some pixels, light, noise)
 so that it shows the part at another time.
 
     GOODPARTS_DATA=... python -m benchmarks.service_shift --minutes 60 --out DIR
@@ -188,7 +188,8 @@ def lines_of(found: dict[str, Any], minutes: float) -> Iterator[str]:
         counts = {key: value for key, value in row.items() if key not in ("attempts", "verdicts")}
         yield f"{name}: {json.dumps(counts)}"
         for attempt in row["attempts"]:
-            yield f"  {attempt['trigger']}: {attempt['outcome']} in {attempt['s'] or 0:.0f} s. {attempt['message']}"
+            took = f"{attempt['trigger']}: {attempt['outcome']} in {attempt['s'] or 0:.0f} s"
+            yield f"  {took}. {attempt['message']}"
         for (kind, verdict), count in sorted(row["verdicts"].items()):
             yield f"  {kind}: {count} {verdict}"
 

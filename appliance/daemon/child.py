@@ -140,7 +140,7 @@ class Child:
         for line in self._process.stdout:
             try:
                 self._hear(json.loads(line))
-            except ValueError:  # not ours: a library that prints
+            except (ValueError, TypeError):  # not ours: a library that prints, a number alone perhaps
                 self._errors.append(line.strip())
 
     def _hear(self, said: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from pathlib import Path
 
 from appliance.daemon.drift_watch import DriftWatch
 from appliance.daemon.facts import FAULTS, PROBLEMS, SOURCE
@@ -15,7 +14,7 @@ from appliance.daemon.good_parts import GoodParts
 from appliance.daemon.lane import FileLane, known_files
 from appliance.daemon.ledger import Lane
 from appliance.daemon.part import Fault, Part
-from appliance.daemon.scoring_lane import ScoringLane, ScoringPlan
+from appliance.daemon.scoring_lane import ScoringLane, ScoringPlan, plan_of
 from appliance.daemon.station import Station
 from appliance.daemon.status import Problem
 from appliance.daemon.wake import Wake
@@ -39,8 +38,9 @@ class Crew:
         self.intake = _Intake(station)
         self._add("intake", "good", self.intake)
         self.scoring: _Scoring | None = None
-        if station.settings.scoring.images is not None:
-            self.scoring = _Scoring(station, station.settings.scoring.images)
+        plan = plan_of(station.settings, station.box.engines, station.places.folder)
+        if plan is not None:
+            self.scoring = _Scoring(station, plan)
             self._add("scoring", "scored", self.scoring)
 
     def _add(self, what: str, lane: Lane, work: _Intake | _Scoring) -> None:
@@ -135,19 +135,8 @@ class _Intake:
 
 
 class _Scoring:
-    def __init__(self, station: Station, images: Path) -> None:
+    def __init__(self, station: Station, plan: ScoringPlan) -> None:
         settings = station.settings
-        plan = ScoringPlan(
-            station=station.name,
-            images=images,
-            state=station.places.folder,
-            verdicts=settings.scoring.verdicts,
-            heatmaps=settings.scoring.heatmaps,
-            threads=station.box.engines.threads,
-            settle_s=settings.intake.settle_s,
-            follow_links=settings.intake.follow_links,
-            ignore=settings.intake.ignore,
-        )
         self.wake = Wake()
         self.lane = ScoringLane(plan, station.ledger)
         self.loop = FolderLoop(
@@ -155,7 +144,7 @@ class _Scoring:
             self.wake,
             station=station.name,
             poll_s=settings.intake.poll_s,
-            hears=lambda: tells_of_changes(images),
+            hears=lambda: tells_of_changes(plan.images),
         )
 
     def turn(self) -> float:

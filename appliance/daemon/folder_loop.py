@@ -16,6 +16,7 @@ from appliance.daemon.watch import Look, SourceLost, Watch
 
 EVERY_S = 60.0  # between two looks at everything where events come
 COST_SHARE = 100  # looking at everything takes at most this fraction of the time
+HELD_S = 1.0  # between two steps that take nothing
 LOST_S = 5.0  # between two looks for a folder that is away
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,7 @@ class FolderLoop:
     def turn(self) -> float:
         """Look, and deal with some files; seconds until there is something to do again.
 
-        OSError and GoodpartsError pass through: the next turn
-        goes on where this one ended.
+        OSError and GoodpartsError pass through: the next turn goes on where this one ended.
         """
         try:
             self._look()
@@ -75,7 +75,11 @@ class FolderLoop:
             self._lose(str(lost))
             return LOST_S
         step = self._lane.step(self._clock(), self._wall())
-        return 0.0 if step.more else self._until_next()
+        if step.more:
+            return 0.0
+        left = self._until_next()
+        # Settled files that nobody takes yet, as before there is a detector, are due all the time.
+        return HELD_S if left == 0.0 and not step.handled else left
 
     def _look(self) -> None:
         now = self._clock()

@@ -86,7 +86,10 @@ class GoodParts:
         return None if place is None else others[place][0]
 
     def _is_there(self, raw: bytes) -> bool:
-        return (self._folder / os.fsdecode(raw)).exists()
+        try:
+            return (self._folder / os.fsdecode(raw)).exists()
+        except OSError:  # not to be asked, as below a folder without rights: it was there
+            return True
 
 
 def _recent(ledger: Ledger) -> list[tuple[str, Signature]]:

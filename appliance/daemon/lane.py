@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,9 @@ from appliance.daemon.ledger import FileState, Identity, Lane, Ledger
 from appliance.daemon.logs import tell
 from appliance.daemon.watch import Found, Look, Refused, Watch, identity_of
 from appliance.decode import UnreadablePhoto
+from appliance.errors import GoodpartsError
 from appliance.photo_files import read_file
+from engines.errors import EngineError
 
 BATCH = 16  # files between two commits: a power cut makes that many be read again
 MOST_ATTEMPTS = 3  # of a file that ends the process, as a decoder's fault would
@@ -27,6 +29,8 @@ PASSING = ("unreadable_file", "vanished", "changed")
 NOT_SCORED = "not_scored"  # a detector failed on it: perhaps for want of memory that is there a moment later
 # What a file says that is still being written, or was cut off for good.
 UNFINISHED = ("truncated", "empty", "unreadable", "not_an_image", NOT_SCORED)
+# A full disk, a locked ledger, want of memory: as often as they last, no file is refused for them.
+NOT_OF_THE_FILE = (GoodpartsError, EngineError, OSError, MemoryError)
 FINAL: tuple[FileState, ...] = ("accepted", "rejected", "duplicate")
 
 log = logging.getLogger(__name__)
@@ -84,6 +88,7 @@ class FileLane:
         self._station = station
         self._after_each = after_each
         self._settled: list[Found] = []
+        self._spared: dict[bytes, Identity] = {}  # files whose last attempt in the ledger does not count
 
     def look(self, now: float, at: float, *, only: Iterable[str] | None = None) -> Look:
         """Look at everything, or `only` at these paths. SourceLost."""
@@ -105,17 +110,34 @@ class FileLane:
             for found, attempts in batch:
                 self._begin(found, attempts, at)
         handled = 0
-        for found, attempts in batch:
-            handled += self._deal(found, attempts, now, at)
+        for place, (found, attempts) in enumerate(batch):
+            try:
+                handled += self._deal(found, attempts, now, at)
+            except NOT_OF_THE_FILE:
+                self._spare(batch[place:])
+                raise
+            except Exception:
+                self._spare(batch[place + 1 :])
+                raise
             self._settled.remove(found)
+            self._spared.pop(found.raw, None)
             self._after_each()
         return Step(handled=handled, more=bool(self._settled))
+
+    def _spare(self, batch: Sequence[tuple[Found, int]]) -> None:
+        """What was begun and not dealt with, by no fault of these files, does not count as their attempt."""
+        self._spared.update((found.raw, found.identity) for found, _ in batch)
+
+    def _attempts(self, found: Found) -> int:
+        """How often the file was begun and ended the process, or failed by a fault that may be its own."""
+        attempts = self._ledger.attempts_at(self.lane, found.raw, found.identity)
+        return max(0, attempts - (self._spared.get(found.raw) == found.identity))
 
     def _next_batch(self) -> list[tuple[Found, int]]:
         """The next files with their earlier attempts. One that once ended the process goes by itself."""
         batch: list[tuple[Found, int]] = []
         for found in self._settled[:BATCH]:
-            attempts = self._ledger.attempts_at(self.lane, found.raw, found.identity)
+            attempts = self._attempts(found)
             if attempts and batch:
                 break
             batch.append((found, attempts))

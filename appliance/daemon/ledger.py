@@ -88,10 +88,10 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
-            except BaseException:
+                connection.commit()
+            except BaseException:  # a commit too, as to a full disk: else the next change would join this one
                 connection.rollback()
                 raise
-            connection.commit()
 
     def ask(self, question: str, *values: Any) -> list[sqlite3.Row]:
         """Rows of a SELECT; outside a transaction it waits for no writer."""
@@ -150,10 +150,12 @@ class Ledger:
 
     def holders(self, lane: Lane, sha256: str) -> list[bytes]:
         """Paths of the files with this content that were taken for it, copies not among them."""
-        rows = self.ask(
-            "SELECT path FROM files WHERE lane = ? AND sha256 = ? AND state = 'accepted'", lane, sha256
+        # The index is named, since SQLite would take that of the states, and look at all files.
+        question = (
+            "SELECT path FROM files INDEXED BY files_by_content "
+            "WHERE lane = ? AND sha256 = ? AND state = 'accepted'"
         )
-        return [row["path"] for row in rows]
+        return [row["path"] for row in self.ask(question, lane, sha256)]
 
     def counts(self, lane: Lane) -> dict[str, int]:
         rows = self.ask("SELECT state, COUNT(*) AS n FROM files WHERE lane = ? GROUP BY state", lane)
@@ -319,7 +321,7 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise GoodpartsError(f"{path}: {error}. Check the disk, its space and the rights.") from error
-    except sqlite3.IntegrityError:
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # ours: the file is sound
         raise
     except sqlite3.DatabaseError as error:
         raise LedgerDamaged(f"{path}: {error}") from error

@@ -32,7 +32,7 @@ class ScoringPlan:
     state: Path  # the station's folder
     verdicts: Path | None = None  # None: `VERDICTS` in it
     heatmaps: Which = "none"
-    threads: int = 0  # 0: every core. The calibration stands back by its niceness, not by a count
+    threads: int = 0  # of engines; 0: half of the cores
     settle_s: float = 0.5
     follow_links: bool = False
     ignore: tuple[str, ...] = ()
@@ -61,13 +61,21 @@ def plan_of(station: StationSettings, engines: EnginesSettings, state: Path) -> 
     )
 
 
+def threads_of(asked: int) -> int:
+    """Half of the cores where the settings leave it open.
+
+    A pass over every core waits for the slowest: on a busy box one that something else runs on.
+    """
+    return asked or max(1, len(os.sched_getaffinity(0)) // 2)
+
+
 class ScoringLane:
     """Belongs to one thread. Times `now` are monotonic, `at` seconds since 1970."""
 
     def __init__(self, plan: ScoringPlan, ledger: Ledger, *, load: Load | None = None) -> None:
         """load: a run's scorer, ready to serve; None: `load_warm`."""
         station = plan.station
-        load = partial(load_warm, threads=plan.threads) if load is None else load
+        load = partial(load_warm, threads=threads_of(plan.threads)) if load is None else load
         self.champion = Champion(plan.state / CHAMPION, load, station=station)
         self._maps = HeatMaps(plan.folder, plan.heatmaps, station=station)
         self._outbox = Outbox(ledger, plan.folder, station=station)

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from appliance.daemon.ledger import Identity
@@ -30,6 +31,8 @@ from appliance.photo_files import (
 
 RETRY_S = 1.0  # until a settled file that does not decode is read again; doubled each time
 GIVE_UP_S = 60.0  # after so long unchanged it will not become whole any more
+MOST_DOUBLINGS = 10  # a file that may not be read is tried for months: more would be too large for a number
+DUE_AT_ONCE = 256  # settled files that one look asks for again: of 100,000 each step would look at all
 
 
 class SourceLost(Exception):  # noqa: N818 - named for what it is
@@ -116,7 +119,8 @@ class Watch:
         if only is None:
             self._look_at_all(root, now, found)
         else:
-            paths = {*only, *(os.path.join(root, os.fsdecode(raw)) for raw in self._due(now))}  # noqa: PTH118
+            due = islice(self._due(now), DUE_AT_ONCE)
+            paths = {*only, *(os.path.join(root, os.fsdecode(raw)) for raw in due)}  # noqa: PTH118
             for path in sorted(paths):
                 self._look_at(path, root, now, found)
         return found
@@ -135,7 +139,7 @@ class Watch:
         """Have a settled file come again only after a while. False: it has been unchanged for so long that it
         will not become whole any more."""
         pending = self._pending.setdefault(found.raw, _Pending(found.identity, since=now, not_before=now))
-        pending.not_before = now + min(RETRY_S * 2**pending.tries, GIVE_UP_S)
+        pending.not_before = now + min(RETRY_S * 2 ** min(pending.tries, MOST_DOUBLINGS), GIVE_UP_S)
         pending.tries += 1
         return found.unchanged_s < GIVE_UP_S
 

@@ -22,6 +22,7 @@ from appliance.errors import (
     ImagesError,
     UsageError,
 )
+from appliance.plan import Order
 from appliance.run_folder import RESULT
 from engines.errors import EngineError
 from tests.fakes import make_run
@@ -247,8 +248,8 @@ def test_options_reach_the_calibration(
     """The seed replaces that of the settings, the summary goes to stdout."""
     given: list[Any] = []
 
-    def calibrate(*arguments: Any, confirmed: dict[str, str]) -> dict[str, Any]:
-        given.extend([*arguments, confirmed])
+    def calibrate(*arguments: Any, order: Order) -> dict[str, Any]:
+        given.extend([*arguments, order.confirmed])
         return {}
 
     monkeypatch.setattr("appliance.calibrate.calibrate", calibrate)

@@ -430,3 +430,52 @@ def test_hints_are_enough_where_they_come(tmp_path: Path) -> None:
     assert bench.states() == {"0.jpg": "accepted", "sub/x.jpg": "accepted"}
     bench.tick(3)
     assert len(bench.taken()) == 3
+
+
+@pytest.mark.parametrize("fault", [GoodpartsError("database or disk is full"), MemoryError()])
+def test_a_fault_that_is_not_the_files_never_has_it_refused(tmp_path: Path, monkeypatch, fault) -> None:
+    """However often the disk is full or the memory short, the photos are taken in the end."""
+    bench = Bench(tmp_path)
+    at_once(bench, photos(2))
+    bench.tick(1)
+    add = bench.ledger.add_photo
+
+    def fails(*_arguments, **_options):
+        raise fault
+
+    monkeypatch.setattr(bench.ledger, "add_photo", fails)
+    for _ in range(2 * MOST_ATTEMPTS):
+        with pytest.raises(type(fault)):
+            bench.tick(1)
+    monkeypatch.setattr(bench.ledger, "add_photo", add)
+    bench.tick(2)
+    assert bench.ledger.counts("good") == {"accepted": 2}
+
+
+def test_a_file_that_has_the_program_fail_is_refused_and_takes_no_other_along(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """A fault that only one file brings about does not hold up the line for ever."""
+    files = photos(3)
+    (poison,) = photos(1, seed=9)
+    bench = Bench(tmp_path)
+    at_once(bench, files)
+    (bench.folder / "00.jpg").write_bytes(poison)
+    decode = good_parts.pixels_of
+
+    def pixels_of(data, options):
+        if data == poison:
+            raise ZeroDivisionError
+        return decode(data, options)
+
+    monkeypatch.setattr(good_parts, "pixels_of", pixels_of)
+    failed = 0
+    while failed < 20:
+        try:
+            bench.tick(3)
+            break
+        except ZeroDivisionError:
+            failed += 1
+    assert failed == MOST_ATTEMPTS
+    assert bench.code("00.jpg") == "fatal"
+    assert sorted(bench.taken()) == sorted(hashes(files))

@@ -12,7 +12,14 @@ import pytest
 
 from appliance.daemon.champion import RETRY_S, WARMING_PASSES, load_warm
 from appliance.daemon.ledger import Ledger
-from appliance.daemon.scoring_lane import CHAMPION, ScoringLane, ScoringPlan, patterns_below, plan_of
+from appliance.daemon.scoring_lane import (
+    CHAMPION,
+    ScoringLane,
+    ScoringPlan,
+    patterns_below,
+    plan_of,
+    threads_of,
+)
 from appliance.errors import DetectorError
 from appliance.intake import IntakeOptions
 from appliance.score import Scorer, load_scorer
@@ -201,6 +208,13 @@ def test_the_settings_say_what_is_judged_and_how(tmp_path: Path) -> None:
         follow_links=True,
         ignore=("*_mask.png",),
     )
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 4)])
+def test_engines_take_half_of_the_cores(monkeypatch, cores: int, threads: int) -> None:
+    """Unless the settings say how many."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)))
+    assert threads_of(0) == threads and threads_of(3) == 3
 
 
 def test_only_what_lies_below_the_photos_is_left_out(tmp_path: Path) -> None:
