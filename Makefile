@@ -66,6 +66,7 @@ test-full: check $(EXPORT_STAMP)
 bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.sharing
 	$(BOX) -m benchmarks.scoring
+	$(BOX) -m benchmarks.scoring_latency
 	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.unet_quality
 	$(BOX) -m benchmarks.thresholds

@@ -30,6 +30,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 INTERRUPTED = 130
 LARGEST_SEED = 2**32 - 1
+STATE = "goodparts-state"  # folder of a service that is tried out
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -159,16 +160,26 @@ def _init(options: argparse.Namespace) -> int:
     images = options.images or _ask("Folder with photos of good parts", "--images")
     station = options.station or _ask("Name of the station, such as gear-top", "--station")
     part_name = options.part_name or _ask("What the part is called, such as gear", "--part-name")
-    if not Path(images).is_absolute():  # typed as seen from here, read as seen from the file
-        images = os.path.relpath(images, out.parent)
-    out.write_text(minimal_yaml(images, station=station, part_name=part_name), encoding="utf-8")
+    text = minimal_yaml(
+        _seen_from(out.parent, images),
+        station=station,
+        part_name=part_name,
+        new_parts=options.new_parts and _seen_from(out.parent, options.new_parts),
+        state_dir=_seen_from(out.parent, options.state_dir or str(out.parent / STATE)),
+    )
+    out.write_text(text, encoding="utf-8")
     try:
         load(out)
     except ConfigurationError:
         out.unlink()
         raise
-    print(f"wrote {out}; next: goodparts config check {out}")
+    print(f"wrote {out}; next: goodparts config check {out}, then goodparts run --config {out}")
     return 0
+
+
+def _seen_from(folder: Path, path: str) -> str:
+    """A path that was typed as seen from here, as it is written in a file of `folder`."""
+    return path if Path(path).is_absolute() else os.path.relpath(path, folder)
 
 
 def _ask(question: str, option: str) -> str:
@@ -336,6 +347,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--station", metavar="NAME", help="one camera looking at one kind of part")
     init.add_argument("--part-name", metavar="TEXT", help="what the part is called, in English")
+    init.add_argument("--new-parts", metavar="DIR", help="photos of new parts, for `goodparts run` to judge")
+    init.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        help=f"where `goodparts run` keeps all (default: {STATE} beside the file)",
+    )
     init.set_defaults(command=_init)
 
     detectors = commands.add_parser("detectors", help="list the installed candidates")

@@ -19,6 +19,11 @@ STEM_BYTES = 100  # of a photo's name that its heat map keeps; file systems allo
 def heatmap_name(path: Path) -> str:
     """A file name that two photos of one call do not share, whatever folders they lie in."""
     digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return name_with(path, digest)
+
+
+def name_with(path: Path, digest: str) -> str:
+    """A file name that begins as the photo's and can be in any folder."""
     stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in path.stem)
     return f"{stem.encode()[:STEM_BYTES].decode(errors='ignore')}-{digest}.jpg"
 

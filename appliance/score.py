@@ -18,8 +18,8 @@ from appliance.detectors.ensemble import SavedEnsemble
 from appliance.detectors.prompts import saved_prompts
 from appliance.detectors.protocol import FittedDetector, LoadsDetector
 from appliance.errors import DetectorError, UsageError
-from appliance.intake import IntakeOptions, read_photo
-from appliance.photo_files import list_photos
+from appliance.intake import IntakeOptions, pixels_of
+from appliance.photo_files import list_photos, read_file
 from appliance.pictures import Pictures
 from appliance.run_folder import BANKS, RESULT, read_result
 from appliance.threads import use_threads
@@ -61,7 +61,11 @@ class Scorer:
 
     def read(self, path: str) -> Pictures:
         """One photo as the detectors take it. UnreadablePhoto if it cannot serve."""
-        return Pictures([read_photo(Path(path), self.options)], aspect=self.aspect)
+        return self.picture_of(read_file(Path(path)))
+
+    def picture_of(self, data: bytes) -> Pictures:
+        """As `read`, of a file's bytes."""
+        return Pictures([pixels_of(data, self.options)], aspect=self.aspect)
 
     def score(self, path: str, picture: Pictures) -> Iterator[Scored]:
         """One row for each detector of the photo `picture` that was read from `path`."""

@@ -63,6 +63,11 @@ def row_of(scored: Scored) -> Row:
     }
 
 
+def csv_number(value: float | None) -> str:
+    """As it stands in csv: nine digits tell two float32 apart."""
+    return "" if value is None else f"{value:.9g}"
+
+
 def _rows(scorer: Scorer, found: Iterable[str | Scored], heatmaps: Path | None) -> Iterator[Scored]:
     for target in found:
         if isinstance(target, Scored):
@@ -89,7 +94,7 @@ def _write_csv(stream: TextIO, rows: Iterator[Scored]) -> Iterator[Scored]:
     writer.writeheader()
     for scored in rows:
         row = row_of(scored)
-        writer.writerow({**row, "score": _number(scored.score), "threshold": _number(scored.threshold)})
+        writer.writerow({**row, "score": csv_number(scored.score), "threshold": csv_number(scored.threshold)})
         stream.flush()
         yield scored
 
@@ -123,10 +128,6 @@ def _table_line(scored: Scored) -> str:
         return f"ERROR      {name}: {scored.error}"
     limit = f" (threshold {scored.threshold:.4g})" if scored.threshold is not None else ""
     return f"{_MARKS[scored.verdict]:<10} {scored.score:<9.4g} {name}  {scored.detector}{limit}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.9g}"
 
 
 def _make_folder(folder: Path) -> None:

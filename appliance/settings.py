@@ -336,7 +336,13 @@ def schema() -> dict[str, Any]:
 
 
 def minimal_yaml(
-    images: str, *, station: str, part_name: str, part_noun: str | None = None, state_dir: str | None = None
+    images: str,
+    *,
+    station: str,
+    part_name: str,
+    part_noun: str | None = None,
+    new_parts: str | None = None,
+    state_dir: str | None = None,
 ) -> str:
     """A file to begin with: one station, everything else at its default. Paths are written as given."""
     entry = {"name": station, "images": images, "part_name": part_name, "part_noun": part_noun}
@@ -354,6 +360,9 @@ def minimal_yaml(
         if value is not None:
             dash = "  - " if key == "name" else "    "
             lines += [f"    # {notes[key]}", dash + _line(key, value)]
+    if new_parts is not None:
+        said = "a folder with photos of new parts, which `goodparts run` judges as they come"
+        lines += [f"    # {said}", "    scoring:", "      " + _line("images", new_parts)]
     return "\n".join(lines) + "\n"
 
 
@@ -424,10 +433,14 @@ def _missing(settings: Settings, source: Source) -> Iterator[Problem]:
         if station.images is not None and not station.images.is_dir():
             said = f"{station.images} is not a folder: correct the path or make it"
             yield problem_at(source, (*prefix, "images"), said)
-        foreign = station.generators.foreign.pictures
-        if foreign is not None and not foreign.is_dir():
-            said = f"{foreign} is not a folder: correct the path or make it"
-            yield problem_at(source, (*prefix, "generators", "foreign", "pictures"), said)
+        folders = {
+            ("generators", "foreign", "pictures"): station.generators.foreign.pictures,
+            ("scoring", "images"): station.scoring.images,
+        }
+        for path, place in folders.items():
+            if place is not None and not place.is_dir():
+                said = f"{place} is not a folder: correct the path or make it"
+                yield problem_at(source, (*prefix, *path), said)
         if station.images is None and prefix:
             yield problem_at(
                 source, (*prefix, "images"), "missing: the folder with this station's photos of good parts"

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ from appliance.screen import FEWEST, screen
 from appliance.screening import scores_of
 from appliance.threads import use_threads, workers
 from appliance.threshold import ThresholdOptions
+from benchmarks.fit_once import with_patches_once
 from benchmarks.labelled import data_folder, read_defects, read_photos, subfolders
 from benchmarks.machine import machine
 from benchmarks.markdown import figure, table, with_blocks
@@ -58,6 +60,14 @@ class Category:
     defects: dict[str, Rows]  # by kind
 
 
+class Figures(NamedTuple):
+    """Of one detector on photos that its station did not get."""
+
+    auroc: float
+    found: float
+    rejected: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
     """One draw: what the screen took, and what its threshold then did."""
@@ -66,9 +76,9 @@ class Station:
     bad: int
     found: int  # of the bad
     suspected: int  # of the good
-    auroc: tuple[float, float]  # without and with the screen
-    defects_found: tuple[float, float]  # share above the threshold, likewise
-    rejected: tuple[float, float]  # share of good photos above it, likewise
+    # Without and with the screen: AUROC, share of defects and of good photos above the threshold. None where
+    # the screen took nothing, and so changed nothing.
+    gains: tuple[Figures, Figures] | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +133,7 @@ def read(folder: Path) -> Category:
 def _stations(
     category: Category, encoders: Sequence[Encoder], draws: int, pool: ThreadPoolExecutor
 ) -> Iterator[Station]:
-    detector = next(detector for detector in network_free() if detector.name == DETECTOR)
+    detector = with_patches_once(next(found for found in network_free() if found.name == DETECTOR))
     fitting = [n for n in SIZES if n <= len(category.train)] or [len(category.train)]
     for n in fitting:
         for bad in BAD:
@@ -154,24 +164,24 @@ def judged(
     _, scores = scores_of(category.photos.take(rows), category.parts[rows], encoders, pool)
     suspects = {suspect.part for suspect in screen(scores, category.parts[rows], confirmed=()).suspects}
     kept = rows[[part not in suspects for part in category.parts[rows].tolist()]]
-    before = _threshold_of(category, rows, 0, rows, detector, pool)
-    after = _threshold_of(category, kept, len(suspects), rows, detector, pool) if suspects else before
+    gains = None
+    if suspects:
+        before = _figures(category, rows, 0, rows, detector, pool)
+        gains = before, _figures(category, kept, len(suspects), rows, detector, pool)
     out = set(rows.tolist()) - set(kept.tolist())
     return Station(
         photos=len(rows),
         bad=len(bad),
         found=len(out & set(bad.tolist())),
         suspected=len(out & set(good.tolist())),
-        auroc=(before[0], after[0]),
-        defects_found=(before[1], after[1]),
-        rejected=(before[2], after[2]),
+        gains=gains,
     )
 
 
-def _threshold_of(
+def _figures(
     category: Category, rows: Rows, removed: int, seen: Rows, detector: Detector, pool: ThreadPoolExecutor
-) -> tuple[float, float, float]:
-    """AUROC on photos that are not among `seen`, and shares of its defects and of its good ones above."""
+) -> Figures:
+    """Of the detector with the photos in `rows`, by defects that are not among `seen` and all good photos."""
     support = category.photos.take(rows)
     threshold, _ = cross_fitted(
         detector,
@@ -186,29 +196,31 @@ def _threshold_of(
     fitted = detector.fit(support, seed=0)
     defects = np.setdiff1d(np.concatenate(list(category.defects.values())), seen)
     anomalous, normal = (fitted.score(category.photos.take(r)) for r in (defects, category.good))
-    return (
-        float(auroc(anomalous, normal)),
-        float((anomalous > threshold.value).mean()),
-        float((normal > threshold.value).mean()),
+    return Figures(
+        auroc=float(auroc(anomalous, normal)),
+        found=float((anomalous > threshold.value).mean()),
+        rejected=float((normal > threshold.value).mean()),
     )
 
 
 def of_category(stations: Sequence[Station]) -> str:
-    """One row for each size and number of bad parts. Shares over draws; after an arrow: with the screen."""
+    """One row for each size and number of bad parts. The last columns are of draws in which something was
+    suspected: without → with the screen."""
     head = ["photos", "of them bad", "bad found", "draws with a good suspect", "AUROC", "defects found"]
     rows = []
     for n, bad in sorted({(station.photos, station.bad) for station in stations}):
         mine = [station for station in stations if (station.photos, station.bad) == (n, bad)]
         found = f"{sum(s.found for s in mine)} of {bad * len(mine)}" if bad else "–"
         false = f"{sum(s.suspected > 0 for s in mine)} of {len(mine)}"
-        changes = [
-            _change([getattr(s, name) for s in mine]) for name in ("auroc", "defects_found", "rejected")
-        ]
+        gains = [station.gains for station in mine if station.gains is not None]
+        changes = [_change([(b[i], a[i]) for b, a in gains]) for i in range(len(Figures._fields))]
         rows.append([str(n), str(bad), found, false, *changes])
     return table([*head, "good rejected"], rows)
 
 
 def _change(pairs: Sequence[tuple[float, float]]) -> str:
+    if not pairs:
+        return "–"
     before, after = np.mean(pairs, axis=0).tolist()
     return f"{figure(before)} → {figure(after)}"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # at run time it takes no type
 
 
+INSTALLED = Path("/etc/goodparts/goodparts.yaml")  # where `make install` puts the settings of a box
+
 DOCTOR = """\
 Examines the box, the settings and what the service keeps, and says of everything that is not in order what to
 do. Nothing is changed. Ask as the service's user: rights are those of whoever asks.
@@ -108,7 +110,17 @@ def _add_rollback(commands: Commands) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", required=True, help="settings of the service")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {INSTALLED})")
+
+
+def _config(options: argparse.Namespace) -> Path:
+    """The file that is meant. UsageError where none is given and none is installed."""
+    from appliance.errors import UsageError
+
+    given: Path | None = options.config
+    if given is None and not INSTALLED.is_file():
+        raise UsageError(f"--config is missing, and there is no {INSTALLED}. Give the file of settings.")
+    return given or INSTALLED
 
 
 def _add_station(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +130,7 @@ def _add_station(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from appliance.daemon.run import run
 
-    return run(options.config, debug=options.debug)
+    return run(_config(options), debug=options.debug)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -126,7 +138,7 @@ def _status(options: argparse.Namespace) -> int:
     from appliance.daemon.status_text import status_text
     from appliance.settings import load
 
-    box = read_status(load(options.config), at=time.time())
+    box = read_status(load(_config(options)), at=time.time())
     print(json.dumps(box.as_json(), indent=1) if options.json else status_text(box))
     return 0
 
@@ -162,7 +174,7 @@ def _recalibrate(options: argparse.Namespace) -> int:
         since = None if options.since is None else options.since.timestamp()
         desk.ledger.ask_for("recalibrate", at=time.time(), since=since)
         if desk.is_served():
-            print(f"asked for; `goodparts status --config {options.config}` tells how far it is")
+            print("asked for; `goodparts status` tells how far it is")
         else:
             print("noted: the service does not run, and calibrates as soon as it does")
     return 0
@@ -179,7 +191,7 @@ def _station(options: argparse.Namespace) -> Desk:
     from appliance.daemon.desk import Desk
     from appliance.settings import load
 
-    settings = load(options.config)
+    settings = load(_config(options))
     return Desk(settings.state_dir, settings.station(options.station))
 
 
@@ -190,9 +202,7 @@ def _add_doctor(commands: Commands) -> None:
         description=DOCTOR,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (default: those of config/appliance.yaml)"
-    )
+    _add_config(parser)
     parser.add_argument("--json", action="store_true", help="for other software")
     parser.set_defaults(command=_doctor)
 
@@ -210,10 +220,11 @@ def _doctor(options: argparse.Namespace) -> int:
         progress.advance(1)
         progress.step(f"examining: {name.replace('_', ' ')}")
 
+    config = options.config or (INSTALLED if INSTALLED.is_file() else None)
     try:
-        settings = default_settings() if options.config is None else load(options.config)
+        settings = default_settings() if config is None else load(config)
         progress.total(len(CHECKS))
-        findings = list(examine(settings, options.config, before_each=before_each))
+        findings = list(examine(settings, config, before_each=before_each))
     except ConfigurationError as error:
         findings = list(configuration_findings(error.problems))
     finally:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
 
 from appliance.daemon.drift_watch import DriftWatch
-from appliance.daemon.facts import FAULTS, SOURCE
+from appliance.daemon.facts import FAULTS, PROBLEMS, SOURCE
 from appliance.daemon.file_systems import tells_of_changes
 from appliance.daemon.folder_loop import FolderLoop
 from appliance.daemon.good_parts import GoodParts
 from appliance.daemon.lane import FileLane, known_files
+from appliance.daemon.ledger import Lane
 from appliance.daemon.part import Fault, Part
+from appliance.daemon.scoring_lane import ScoringLane, ScoringPlan, plan_of
 from appliance.daemon.station import Station
+from appliance.daemon.status import Problem
 from appliance.daemon.wake import Wake
 from appliance.daemon.watch import Watch
 from appliance.plan import intake_options
 
 PATIENCE_S = 120.0  # with photos that keep coming
+REFRESH_S = 2.0  # between two looks for a new champion
 ENDS_S = 5.0  # for a thread to end in
 
 
@@ -28,23 +31,29 @@ class Crew:
 
     def __init__(self, station: Station) -> None:
         self.station = station
-        self._wakes: list[Wake] = []
         self.parts: list[Part] = []
+        self._wakes: list[Wake] = []
+        self._loops: dict[str, FolderLoop] = {}
         self._told: dict[str, str] = {}
         self.intake = _Intake(station)
-        self._loops = {"good": self.intake.loop}
-        self._add("intake", self.intake.turn, self.intake.wake)
+        self._add("intake", "good", self.intake)
+        self.scoring: _Scoring | None = None
+        plan = plan_of(station.settings, station.box.engines, station.places.folder)
+        if plan is not None:
+            self.scoring = _Scoring(station, plan)
+            self._add("scoring", "scored", self.scoring)
 
-    def _add(self, what: str, turn: Callable[[], float], wake: Wake) -> None:
-        self._wakes.append(wake)
+    def _add(self, what: str, lane: Lane, work: _Intake | _Scoring) -> None:
+        self._loops[lane] = work.loop
+        self._wakes.append(work.wake)
         self.parts.append(
             Part(
                 f"{what} {self.station.name}",
-                turn,
+                work.turn,
                 station=self.station.name,
                 watchdog=self.station.box.watchdog,
-                wait=wake.wait,
-                wake=wake.call,
+                wait=work.wake.wait,
+                wake=work.wake.call,
             )
         )
 
@@ -62,11 +71,16 @@ class Crew:
         """Of the threads, in their last turn."""
         return [part.fault for part in self.parts if part.fault is not None]
 
+    def problems(self) -> tuple[Problem, ...]:
+        """What only the threads know."""
+        return () if self.scoring is None else tuple(self.scoring.lane.problems)
+
     def tell(self) -> None:
         """Note for who asks what cannot be seen on the disk, where it changed."""
         source = {lane: dataclasses.asdict(loop.source) for lane, loop in self._loops.items()}
         faults = {part.name: part.fault.text for part in self.parts if part.fault is not None}
-        said = {SOURCE: json.dumps(source), FAULTS: json.dumps(faults)}
+        problems = [dataclasses.asdict(problem) for problem in self.problems()]
+        said = {SOURCE: json.dumps(source), FAULTS: json.dumps(faults), PROBLEMS: json.dumps(problems)}
         for name, value in said.items():
             if self._told.get(name) != value:
                 self.station.ledger.set_fact(name, value)
@@ -118,3 +132,21 @@ class _Intake:
 
     def _beat(self) -> None:
         self._station.box.watchdog.beat(self._beat_name, time.monotonic())
+
+
+class _Scoring:
+    def __init__(self, station: Station, plan: ScoringPlan) -> None:
+        settings = station.settings
+        self.wake = Wake()
+        self.lane = ScoringLane(plan, station.ledger)
+        self.loop = FolderLoop(
+            self.lane,
+            self.wake,
+            station=station.name,
+            poll_s=settings.intake.poll_s,
+            hears=lambda: tells_of_changes(plan.images),
+        )
+
+    def turn(self) -> float:
+        # A new champion is looked for without a photo too: the first one after it shall not wait for it.
+        return min(self.loop.turn(), REFRESH_S)

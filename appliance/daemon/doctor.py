@@ -59,8 +59,8 @@ def examine(
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The worst first, else as they were made."""
-    return sorted(findings, key=lambda finding: _LEVELS.index(finding.level))
+    """The worst first, else as they were made; what several engines lack alike is said once."""
+    return sorted(dict.fromkeys(findings), key=lambda finding: _LEVELS.index(finding.level))
 
 
 def findings_text(findings: Iterable[Finding]) -> str:

@@ -27,7 +27,6 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.daemon.drift_blocks import (
-    SPAN_S,
     TRAITS,
     Block,
     Floats,
@@ -37,10 +36,11 @@ from appliance.daemon.drift_blocks import (
 from appliance.daemon.drift_cause import Cause, causes_of, words_of
 from appliance.service_settings import DriftSettings
 
-MONTH_S = 30 * 24 * 3600.0
+DAYS_PER_MONTH = 30.0
 POOLED = 2  # spans of the lasting test: 3 learn in three days less, but see a change a day later
 SUDDEN_SPANS = 4  # fewest of a reference: with 3 degrees of freedom only what is blatant is found
 BLOCKS_PER_SPAN = 8
+LARGEST_LEVEL = 0.05  # where a line is so slow, or so many alarms are bearable, that anything would do
 CHOICES = 10_000  # of spans that are looked at; of more a random sample
 
 Spans = Sequence[Sequence[Block]]
@@ -77,7 +77,7 @@ class Drift:
 
 def level_of(options: DriftSettings, tests_per_month: float) -> float:
     """Of one test, half of the false alarms being its."""
-    return min(1.0, options.false_alarms_per_month / 2 / tests_per_month)
+    return min(LARGEST_LEVEL, options.false_alarms_per_month / 2 / tests_per_month)
 
 
 def spans_needed(options: DriftSettings, *, tests_per_month: float) -> int:
@@ -149,7 +149,7 @@ def _thinned(span: Sequence[Block]) -> list[Block]:
 
 def _spans_per_month(blocks_per_month: float) -> float:
     """A span is a day, or a block where that takes longer."""
-    return min(blocks_per_month, MONTH_S / SPAN_S)
+    return min(blocks_per_month, DAYS_PER_MONTH)
 
 
 def _missing_blocks(spans: int, blocks_per_month: float) -> int:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from appliance.daemon.photo_traits import Traits, shifts_px
 
 # A day: a shift that begins in the middle of a span then belongs to two of them, but fills neither.
-SPAN_S = 24 * 3600.0
+SPAN_S = 24 * 3600.0 - 60.0  # less a minute, for clocks that are not exact
 LARGEST_REFERENCE = 30  # spans: older ones say what the line was, not what it is
 
 Floats = npt.NDArray[np.float64]

@@ -7,6 +7,7 @@ by a gain and a level everywhere. What the traits do not show is laid to the par
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,38 +19,43 @@ from appliance.daemon.drift_blocks import TRAITS, Block, Floats, measured, yards
 
 Kind = Literal["brightness", "contrast", "focus", "shift", "parts"]
 
-PLAIN = 4.0  # standard deviations of the reference's days from which a trait has moved
+PLAIN = 3.0  # standard deviations of the reference's blocks or days from which a trait has moved
 ALIKE = 0.5  # of the mean move: a quarter of the photos at either end moved by at least so much
 EVEN = 0.6  # share of the mean picture's change that a gain and a level explain, where the lamp changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """`before` and `after` in the trait's unit: grey levels, focus as a ratio, shifts in pixels to the right
-    (`before`) and down (`after`) of photos at working size; of "parts" both are 0."""
+    """Of a shift how far, in pixels of photos at working size; of light and focus the trait before and after,
+    in grey levels and as the ratio of fine to coarse detail; of the parts nothing."""
 
     kind: Kind
-    before: float
-    after: float
+    before: float = 0.0
+    after: float = 0.0
+    right_px: float = 0.0
+    down_px: float = 0.0
 
 
 def causes_of(reference: Sequence[Sequence[Block]], tested: Sequence[Block]) -> tuple[Cause, ...]:
     """Of a change between the reference's spans and the blocks tested; the parts where nothing else is."""
     blocks = tuple(block for span in reference for block in span)
     own, table, _ = measured(blocks)
+    if len(tested) > 1:  # days are compared with days, which differ by less than blocks do
+        ends = np.cumsum([0, *(len(span) for span in reference)])
+        table = np.stack([table[a:b].mean(axis=0) for a, b in itertools.pairwise(ends.tolist())])
     now = own.traits(tested).mean(axis=0)
     deviation = table.std(axis=0, ddof=1) * math.sqrt(1 + 1 / len(reference)) + 1e-9
     size = dict(zip(TRAITS, np.abs(now - table.mean(axis=0)) / deviation, strict=True))
     was, is_ = (dict(zip(TRAITS, row.tolist(), strict=True)) for row in (table.mean(axis=0), now))
     found = []
     if max(size["shift_x"], size["shift_y"]) >= PLAIN:
-        moved = (is_["shift_x"] - was["shift_x"], is_["shift_y"] - was["shift_y"])
-        found.append(Cause(kind="shift", before=moved[0], after=moved[1]))
+        right_px, down_px = is_["shift_x"] - was["shift_x"], is_["shift_y"] - was["shift_y"]
+        found.append(Cause(kind="shift", right_px=right_px, down_px=down_px))
     for place, kind in enumerate(_OF_PHOTOS):
         if size[kind] >= PLAIN and _all_moved(blocks, tested, place):
             found.append(Cause(kind=kind, before=was[kind], after=is_[kind]))
     found = _without_parts(found, own.thumbnail, yardstick(tested).thumbnail)
-    return tuple(found) or (Cause(kind="parts", before=0.0, after=0.0),)
+    return tuple(found) or (Cause(kind="parts"),)
 
 
 _OF_PHOTOS: tuple[Literal["brightness", "contrast", "focus"], ...] = ("brightness", "contrast", "focus")
@@ -95,7 +101,7 @@ def _words(cause: Cause) -> str:
             "the parts changed, or what lies around them"
         )
     if cause.kind == "shift":
-        return f"show the part {_moved_words(cause.before, cause.after)}: camera or fixture moved"
+        return f"show the part {_moved_words(cause.right_px, cause.down_px)}: camera or fixture moved"
     less = cause.after < cause.before
     if cause.kind == "focus":
         share = 100 * abs(cause.after / cause.before - 1) if cause.before else 0.0

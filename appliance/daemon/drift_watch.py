@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance import seeds
-from appliance.daemon.drift import MONTH_S, Drift, assess, spans_needed
+from appliance.daemon.drift import Drift, assess, spans_needed
 from appliance.daemon.drift_blocks import Block, block_of, split
 from appliance.daemon.facts import AFRESH
 from appliance.daemon.ledger import Ledger
@@ -16,6 +16,8 @@ from appliance.daemon.photo_traits import Traits
 from appliance.service_settings import DriftSettings
 
 FACT = "drift"
+DAY_S = 24 * 3600.0
+MONTH_S = 30 * DAY_S
 MOST_BLOCKS = 2_000  # that are looked back at: with the default size 100,000 photos
 FEWEST_BLOCKS = 2  # to say how many come in a month
 
@@ -28,13 +30,17 @@ class DriftFact:
     sentence: str
     at: float
     photo: int  # the number of the newest photo that was tested
-    alarmed_from: int | None = None  # the number of the first photo of the block that raised the alarm
+    alarmed: int | None = None  # the last photo of the block that raised the alarm that stands
+    since: int = 0  # photos up to this one were of the line as it was before a change that is known
 
 
 def drift_fact(ledger: Ledger) -> DriftFact | None:
     """None until the first block is complete."""
     found = ledger.fact(FACT)
     return None if found is None else DriftFact(**json.loads(found))
+
+
+LEARNING = DriftFact(state="learning", sentence="", at=0.0, photo=0)
 
 
 class DriftWatch:
@@ -52,17 +58,26 @@ class DriftWatch:
     def look(self, *, calibrated: int, at: float) -> DriftFact | None:
         """Test the blocks that are complete since; the last answer, where there is a new one.
 
-        calibrated: the newest photo that the champion may have learned from. After an alarm nothing is tested
-        until there is another champion, or a person has said that the photos are good.
+        calibrated: the newest photo that the champion may have learned from. An alarm stands until a champion
+        has learned from photos of after it.
         """
         self._begin_anew()
         if not self._options.enabled or not self._read_on():
             return None
-        before = drift_fact(self._ledger)
-        if before is not None and before.alarmed_from is not None and before.photo > calibrated:
-            fact = dataclasses.replace(before, photo=self._ends[-1])  # one alarm, and not one a block
-        else:
-            fact = self._fact(self._assess(calibrated), at)
+        before = drift_fact(self._ledger) or LEARNING
+        if before.alarmed is not None and calibrated >= before.alarmed:
+            # The champion has learned from photos of after the change: that is what the line is now.
+            before = replace(before, alarmed=None, since=before.alarmed - self._options.block)
+        drift = self._assess(calibrated, before)
+        alarmed = self._ends[-1] if drift.state == "drifted" else None
+        fact = DriftFact(
+            state=drift.state if before.alarmed is None else "drifted",
+            sentence=drift.sentence if before.alarmed is None or alarmed is not None else before.sentence,
+            at=at if before.alarmed is None else before.at,  # one alarm, and not one a block
+            photo=self._ends[-1],
+            alarmed=before.alarmed or alarmed,
+            since=before.since,
+        )
         self._ledger.set_fact(FACT, json.dumps(dataclasses.asdict(fact)))
         return fact
 
@@ -100,29 +115,23 @@ class DriftWatch:
         del self._blocks[:-MOST_BLOCKS], self._ends[:-MOST_BLOCKS]
         return True
 
-    def _assess(self, calibrated: int) -> Drift:
-        there = sum(end <= calibrated for end in self._ends)
-        month = blocks_per_month(self._blocks)
-        wanted = spans_needed(self._options, tests_per_month=month)
-        reference, recent = split(self._blocks, calibrated=there, wanted=wanted)
+    def _assess(self, calibrated: int, before: DriftFact) -> Drift:
+        first = sum(end <= before.since for end in self._ends)
+        blocks, ends = self._blocks[first:], self._ends[first:]
+        month = blocks_per_month(blocks)
+        reference, recent = split(
+            blocks,
+            calibrated=sum(end <= calibrated for end in ends),
+            wanted=spans_needed(self._options, tests_per_month=month),
+            alarmed=None if before.alarmed is None else sum(end < before.alarmed for end in ends),
+        )
         rng = seeds.stream(self._seed, "drift", self._ends[-1])
         return assess(reference, recent, self._options, tests_per_month=month, rng=rng)
-
-    def _fact(self, drift: Drift, at: float) -> DriftFact:
-        first = self._ends[-2] + 1 if len(self._ends) > 1 else 1
-        alarmed = first if drift.state == "drifted" else None
-        return DriftFact(
-            state=drift.state,
-            sentence=drift.sentence,
-            at=at,
-            photo=self._ends[-1],
-            alarmed_from=alarmed,
-        )
 
 
 def blocks_per_month(blocks: Sequence[Block]) -> float:
     """At the pace so far; a block a day where nothing tells yet."""
     if len(blocks) < FEWEST_BLOCKS:
-        return MONTH_S / (24 * 3600)
+        return MONTH_S / DAY_S
     seconds = max(blocks[-1].ended_s - blocks[0].started_s, 1.0)
     return max(1.0, len(blocks) * MONTH_S / seconds)

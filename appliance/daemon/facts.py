@@ -2,6 +2,7 @@
 
 SOURCE = "source"  # {lane: {"lost": why, or null, "since": seconds since 1970}}
 FAULTS = "faults"  # {part: text} of what goes wrong in the threads
+PROBLEMS = "problems"  # of scoring, a list of `status.Problem`
 PROGRESS = "progress"  # {"share", "step"} of the calibration that runs
 AFRESH = "afresh"  # not JSON: since when the part is another one, as the last one said who asked for that
 BEGINS_ANEW = "begins_anew"  # not JSON: there while no calibration has come of that yet

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from appliance.daemon.lane import FileLane
+from appliance.daemon.lane import Step
 from appliance.daemon.logs import tell
 from appliance.daemon.wake import Wake
-from appliance.daemon.watch import SourceLost
+from appliance.daemon.watch import Look, SourceLost, Watch
 
 EVERY_S = 60.0  # between two looks at everything where events come
 COST_SHARE = 100  # looking at everything takes at most this fraction of the time
+HELD_S = 1.0  # between two steps that take nothing
 LOST_S = 5.0  # between two looks for a folder that is away
 
 log = logging.getLogger(__name__)
@@ -28,12 +30,22 @@ class Source:
     since: float = 0.0  # seconds since 1970
 
 
+class Looks(Protocol):
+    """What a loop drives: a `FileLane`, or what has one."""
+
+    watch: Watch
+
+    def look(self, now: float, at: float, *, only: Iterable[str] | None = None) -> Look: ...
+
+    def step(self, now: float, at: float) -> Step: ...
+
+
 class FolderLoop:
     """Belongs to one thread, which calls `turn` and then waits as long as it says."""
 
     def __init__(
         self,
-        lane: FileLane,
+        lane: Looks,
         wake: Wake,
         *,
         station: str,
@@ -52,21 +64,22 @@ class FolderLoop:
         self._next_full = clock()
         self._is_armed = False
 
-    def turn(self, *, is_held: bool = False) -> float:
+    def turn(self) -> float:
         """Look, and deal with some files; seconds until there is something to do again.
 
-        is_held: files are to wait, and only looked at. OSError and GoodpartsError pass through: the next turn
-        goes on where this one ended.
+        OSError and GoodpartsError pass through: the next turn goes on where this one ended.
         """
         try:
             self._look()
         except SourceLost as lost:
             self._lose(str(lost))
             return LOST_S
-        if is_held:
-            return self._until_next()
         step = self._lane.step(self._clock(), self._wall())
-        return 0.0 if step.more else self._until_next()
+        if step.more:
+            return 0.0
+        left = self._until_next()
+        # Settled files that nobody takes yet, as before there is a detector, are due all the time.
+        return HELD_S if left == 0.0 and not step.handled else left
 
     def _look(self) -> None:
         now = self._clock()

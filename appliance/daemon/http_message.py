@@ -19,7 +19,7 @@ METHODS = ("GET", "HEAD")
 JSON = "application/json"
 
 _REQUEST_LINE = re.compile(r"([A-Za-z]{1,20}) ([!-~]+) HTTP/1\.[01]")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 # A page of another site can reach 127.0.0.1 under its own name (DNS rebinding); it cannot change this header.
 _OUR_HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d{1,5})?", re.IGNORECASE)
@@ -57,9 +57,9 @@ class RefusedRequest(Exception):  # noqa: N818 - named for what it is
         self.reply = reply
 
 
-def ends_at(received: bytes | bytearray) -> int | None:
-    """Where the head of a request ends; None while more is to come."""
-    end = _HEAD_END.search(received)
+def ends_at(received: bytes | bytearray, *, seen: int = 0) -> int | None:
+    """Where the head of a request ends; None while more is to come. seen: bytes looked at before."""
+    end = _HEAD_END.search(received, max(0, seen - 3))
     return None if end is None else end.start()
 
 
@@ -84,13 +84,13 @@ def request_of(head: bytes) -> Request:
 def _headers(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
-        header = _HEADER.fullmatch(line)
-        if header is None:
+        name, colon, value = line.partition(":")
+        if not colon or _HEADER_NAME.fullmatch(name) is None:
             raise RefusedRequest(failure(400, "bad_request", "A header is not of HTTP/1.1."))
-        name = header[1].lower()
+        name = name.lower()
         if name == "host" and name in headers:  # which of the two would be the true one?
             raise RefusedRequest(failure(400, "bad_request", "There are two Host headers."))
-        headers[name] = header[2]
+        headers[name] = value.strip(" \t")
     return headers
 
 

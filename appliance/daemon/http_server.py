@@ -33,7 +33,7 @@ REST_S = 1.0  # without new connections, when the system has no more files to gi
 Phase = Literal["reading", "replying", "draining"]
 Answer = Callable[[bytes], tuple[Reply, bool]]  # head of a request -> (answer, whether its body is wanted)
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 class HttpServer:
@@ -157,8 +157,9 @@ class HttpServer:
 
     def _receive(self, connection: _Connection) -> bool:
         piece = connection.socket.recv(MOST_HEAD)
+        seen = len(connection.received)
         connection.received += piece
-        end = ends_at(connection.received)
+        end = ends_at(connection.received, seen=seen)
         if end is not None and end <= MOST_HEAD:
             reply, wants_body = self._answer(bytes(connection.received[:end]))
         elif end is not None or len(connection.received) > MOST_HEAD:

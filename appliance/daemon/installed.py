@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -20,8 +21,16 @@ def engine_hashes(engines: EnginesSettings, stations: tuple[StationSettings, ...
     for station in stations:
         for encoder in station.detectors.encoders:
             if encoder.path.is_file():
-                found[f"{station.name}/{encoder.name}"] = file_sha256(encoder.path)
+                status = encoder.path.stat()
+                sha256 = _sha256(encoder.path, status.st_size, status.st_mtime_ns)
+                found[f"{station.name}/{encoder.name}"] = sha256
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Read again only where the file has changed: it may have gigabytes, and is asked for every minute."""
+    return file_sha256(path)
 
 
 def of_station(hashes: dict[str, str], station: str) -> dict[str, str]:

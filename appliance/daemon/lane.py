@@ -16,7 +16,7 @@ from typing import Protocol
 
 from appliance.daemon.ledger import FileState, Identity, Lane, Ledger
 from appliance.daemon.logs import tell
-from appliance.daemon.watch import Found, Look, Watch, identity_of
+from appliance.daemon.watch import Found, Look, Refused, Watch, identity_of
 from appliance.decode import UnreadablePhoto
 from appliance.errors import GoodpartsError
 from appliance.photo_files import read_file
@@ -26,8 +26,9 @@ BATCH = 16  # files between two commits: a power cut makes that many be read aga
 MOST_ATTEMPTS = 3  # of a file that ends the process, as a decoder's fault would
 # Not the photo's fault, and over when the share or the rights are mended: never final.
 PASSING = ("unreadable_file", "vanished", "changed")
+NOT_SCORED = "not_scored"  # a detector failed on it: perhaps for want of memory that is there a moment later
 # What a file says that is still being written, or was cut off for good.
-UNFINISHED = ("truncated", "empty", "unreadable", "not_an_image")
+UNFINISHED = ("truncated", "empty", "unreadable", "not_an_image", NOT_SCORED)
 # A full disk, a locked ledger, want of memory: as often as they last, no file is refused for them.
 NOT_OF_THE_FILE = (GoodpartsError, EngineError, OSError, MemoryError)
 FINAL: tuple[FileState, ...] = ("accepted", "rejected", "duplicate")
@@ -124,7 +125,7 @@ class FileLane:
         return Step(handled=handled, more=bool(self._settled))
 
     def _spare(self, batch: Sequence[tuple[Found, int]]) -> None:
-        """What was begun and not dealt with, by no fault of these files: that was no attempt of theirs."""
+        """What was begun and not dealt with, by no fault of these files, does not count as their attempt."""
         self._spared.update((found.raw, found.identity) for found, _ in batch)
 
     def _attempts(self, found: Found) -> int:
@@ -195,17 +196,26 @@ class FileLane:
                 attempts = self._ledger.attempts_at(self.lane, raw, identity)
                 self._ledger.put_file(self.lane, raw, identity, "seen", at=at, attempts=attempts)
             for refused in look.refused:
-                self._ledger.put_file(
-                    self.lane,
-                    refused.raw,
-                    refused.identity,
-                    "rejected",
-                    at=at,
-                    code=refused.refusal.code,
-                    reason=refused.refusal.reason,
-                )
-                self.watch.done(refused.raw, refused.identity)
+                self._turn_away(refused, at)
             self._ledger.forget_files(self.lane, look.gone)
+
+    def _turn_away(self, refused: Refused, at: float) -> None:
+        """An entry that is not even to be read."""
+        raw, identity, refusal = refused.raw, refused.identity, refused.refusal
+        path = self.watch.folder / os.fsdecode(raw)
+        found = Found(
+            path=path,
+            raw=raw,
+            name=refusal.name,
+            identity=identity,
+            unchanged_s=0.0,
+            is_link=path.is_symlink(),
+        )
+        self._handler.refuse(found, UnreadablePhoto(refusal.reason, refusal.code), at)
+        self._ledger.put_file(
+            self.lane, raw, identity, "rejected", at=at, code=refusal.code, reason=refusal.reason
+        )
+        self.watch.done(raw, identity)
 
 
 def known_files(ledger: Ledger, lane: Lane) -> Iterator[tuple[bytes, Identity]]:

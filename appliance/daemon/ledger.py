@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple
 from appliance.daemon.ledger_tables import TABLES, VERSION
 from appliance.errors import GoodpartsError
 
-FILE = "ledger.sqlite"
 BUSY_S = 10.0  # another process, such as `goodparts recalibrate`, writes for milliseconds
 EVENTS_KEPT = 10_000
 

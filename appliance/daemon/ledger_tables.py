@@ -33,10 +33,11 @@ CREATE INDEX photos_by_word ON photos (word) WHERE word IS NOT NULL;
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL, sha256 TEXT NOT NULL, at REAL NOT NULL,
     verdict TEXT NOT NULL, run_id TEXT, row TEXT NOT NULL, written INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (path, sha256)
+    UNIQUE (sha256, path)
 );
 CREATE INDEX verdicts_pending ON verdicts (id) WHERE written = 0;
 CREATE INDEX verdicts_by_time ON verdicts (at);
+CREATE INDEX verdicts_by_kind ON verdicts (verdict, at);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, started REAL NOT NULL, ended REAL, trigger TEXT NOT NULL,
     reason TEXT NOT NULL, outcome TEXT, message TEXT, run_id TEXT, last_photo INTEGER NOT NULL,

@@ -6,6 +6,7 @@ grey thumbnail says where. All of it is a few milliseconds of one core and at mo
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ GRID = 32  # cells along a side of the thumbnail: 16 pixels of a 512-pixel photo
 LARGEST_BYTES = 2048
 _MAGIC = b"GPT1"  # the last letter is the version
 _HEADER = struct.Struct("<4sHHHfff")  # magic, D, width, height, brightness, contrast, focus
+_LEAST_LEVELS = 0.01  # of coarse detail, in grey levels: less is rounding
 _FINE_PX, _COARSE_PX = 1.0, 4.0  # widths of the blurs between which detail counts as coarse
 
 Half = npt.NDArray[np.float16]
@@ -133,7 +135,8 @@ def _focus(grey: npt.NDArray[np.float32]) -> float:
     fine = cv2.GaussianBlur(grey, (0, 0), _FINE_PX)
     coarse = cv2.GaussianBlur(fine, (0, 0), _COARSE_PX)
     below = cv2.norm(fine, coarse)
-    return float(cv2.norm(grey, fine) / below) if below > 0 else 0.0
+    seen = below > _LEAST_LEVELS * math.sqrt(grey.size)
+    return float(cv2.norm(grey, fine) / below) if seen else 0.0
 
 
 def shifts_px(reference: Plane, others: Sequence[Plane], *, sizes_px: Plane) -> Plane:

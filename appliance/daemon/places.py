@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCK = "service.lock"  # held by the one service of a state_dir, with its process id
+LEDGER = "ledger.sqlite"
+RUNS = "runs"
+CHAMPION = "champion"  # the link to the run that serves
+VERDICTS = "verdicts"  # unless the settings name another folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,15 @@ class Places:
 
     @property
     def ledger(self) -> Path:
-        return self.folder / "ledger.sqlite"
+        return self.folder / LEDGER
 
     @property
     def runs(self) -> Path:
-        return self.folder / "runs"
+        return self.folder / RUNS
+
+    @property
+    def champion(self) -> Path:
+        return self.folder / CHAMPION
 
     @property
     def kept(self) -> Path:
@@ -34,7 +42,7 @@ class Places:
 
     @property
     def verdicts(self) -> Path:
-        return self.folder / "verdicts"
+        return self.folder / VERDICTS
 
     @property
     def job(self) -> Path:

@@ -18,16 +18,18 @@ from appliance.daemon.ledger import Ledger, LedgerDamaged
 from appliance.daemon.logs import tell
 from appliance.daemon.places import Places
 from appliance.daemon.shelf import Shelf
+from appliance.daemon.verdict_restore import restore
 from appliance.daemon.words import read_words
 from appliance.errors import GoodpartsError
 from appliance.run_folder import read_result
+from appliance.settings import StationSettings
 
 log = logging.getLogger(__name__)
 
 COMPANIONS = ("", "-wal", "-shm")  # of an SQLite file
 
 
-def open_ledger(places: Places, *, station: str, at: float) -> Ledger:
+def open_ledger(places: Places, settings: StationSettings, *, at: float) -> Ledger:
     """The station's ledger, sound. GoodpartsError if it can be neither used nor made."""
     try:
         places.make()
@@ -37,11 +39,11 @@ def open_ledger(places: Places, *, station: str, at: float) -> Ledger:
         ledger = Ledger(places.ledger)
         ledger.check()
     except LedgerDamaged as damage:
-        return rebuilt(places, damage, station=station, at=at)
+        return rebuilt(places, settings, damage, at=at)
     return ledger
 
 
-def rebuilt(places: Places, damage: LedgerDamaged, *, station: str, at: float) -> Ledger:
+def rebuilt(places: Places, settings: StationSettings, damage: LedgerDamaged, *, at: float) -> Ledger:
     """A new ledger in place of a damaged one, which is kept beside it."""
     aside = _set_aside(places.ledger, at)
     ledger = Ledger(places.ledger)
@@ -50,8 +52,9 @@ def rebuilt(places: Places, damage: LedgerDamaged, *, station: str, at: float) -
         _take_runs(ledger, Shelf(places.folder))
         _take_copies(ledger, places.kept, at)
         _take_words(ledger, places.words, at)
+        _take_verdicts(ledger, places, settings)
         ledger.event("ledger_rebuilt", text, at=at)
-    tell(log, logging.ERROR, "ledger_rebuilt", text, station=station)
+    tell(log, logging.ERROR, "ledger_rebuilt", text, station=settings.name)
     return ledger
 
 
@@ -77,7 +80,7 @@ def _take_runs(ledger: Ledger, shelf: Shelf) -> None:
             trigger="unknown",
             reason=row.trigger or "the first calibration",
             last_photo=ledger.last_photo(),
-            basis="",  # not known: that is no change
+            basis="",  # not known: that is no reason to calibrate again
             run_id=row.run_id,
         )
         outcome = cast(Outcome, row.outcome or "first")
@@ -111,3 +114,9 @@ def _take_words(ledger: Ledger, path: Path, at: float) -> None:
 def _know(ledger: Ledger, sha256: str, name: str, at: float) -> None:
     if ledger.photo(sha256) is None:
         ledger.add_photo(sha256, name, at=at, near=None)
+
+
+def _take_verdicts(ledger: Ledger, places: Places, settings: StationSettings) -> None:
+    images, folder = settings.scoring.images, settings.scoring.verdicts or places.verdicts
+    if images is not None and folder.is_dir():
+        restore(ledger, folder, station=settings.name, images=images)

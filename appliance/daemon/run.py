@@ -19,7 +19,7 @@ from appliance.daemon.notify import Notifier, Watchdog, watchdog_interval_s
 from appliance.daemon.service import Service, check_for_service
 from appliance.daemon.service_lock import only_service
 from appliance.daemon.web import open_web
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, GoodpartsError
 from appliance.settings import Settings, load
 from appliance.threads import use_threads
 from engines.errors import EngineError
@@ -38,13 +38,13 @@ def run(config: Path, *, debug: bool = False) -> int:
     settings = load(config)
     check_for_service(settings, config)
     handler = configure(debug=debug)
-    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET") or None)
     watchdog = Watchdog(interval_s=watchdog_interval_s(os.environ, pid=os.getpid()))
     with only_service(settings.state_dir, at=time.time()):
         service = Service(settings, config, _box(settings, watchdog))
-        with _stopped_by_signals(service) as stop, _web(settings, service):
+        with _stopped_by_signals(service) as stop, _web(settings, service) as web:
             service.open()
-            _serve(service, stop, notifier, watchdog, handler)
+            _serve(service, stop, notifier, watchdog, handler, web)
             notifier.stopping("ending")
             tell(log, logging.INFO, "stopping")
             service.close()
@@ -68,7 +68,12 @@ def _box(settings: Settings, watchdog: Watchdog) -> Box:
 
 
 def _serve(
-    service: Service, stop: threading.Event, notifier: Notifier, watchdog: Watchdog, handler: EventHandler
+    service: Service,
+    stop: threading.Event,
+    notifier: Notifier,
+    watchdog: Watchdog,
+    handler: EventHandler,
+    web: threading.Thread | None,
 ) -> None:
     watchdog.register(MAIN, silence_s=MAIN_SILENCE_S, now=time.monotonic())
     notifier.ready(service.words())
@@ -76,6 +81,10 @@ def _serve(
     told = time.monotonic()
     while not stop.wait(TICK_S):
         service.tick()
+        if web is not None and not web.is_alive():
+            raise GoodpartsError(
+                "the web interface ended by a fault, which the log has; a new start mends it"
+            )
         now = time.monotonic()
         watchdog.beat(MAIN, now)
         due = watchdog.due(now)
@@ -91,15 +100,15 @@ def _serve(
 
 
 @contextmanager
-def _web(settings: Settings, service: Service) -> Iterator[None]:
+def _web(settings: Settings, service: Service) -> Iterator[threading.Thread | None]:
     if not settings.http.enabled:
-        yield
+        yield None
         return
     with open_web(settings.http.port, service.status, settings.state_dir) as server:
         thread = threading.Thread(target=server.serve, name="http", daemon=True)
         thread.start()
         try:
-            yield
+            yield thread
         finally:
             server.stop()
             thread.join(5.0)

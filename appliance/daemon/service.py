@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 2.0  # between two looks whether a station is due
 PROGRESS_EVERY_S = 5.0
+CLEAN_EVERY_S = 3600.0
+ENGINES_EVERY_S = 60.0  # between two looks whether engines were installed, or taken away
 TRY_AGAIN_S = 30.0  # a station that could not be opened
 # What only a new process takes: nobody's work is ended for it on its own.
 FIXED = ("state_dir", "http")
@@ -62,6 +64,8 @@ class Service:
         self._running: _Running | None = None
         self._jumps = 0
         self._next_ask = self._next_try = self._next_progress = box.clock()
+        self._next_clean = box.clock() + CLEAN_EVERY_S
+        self._next_engines = box.clock() + ENGINES_EVERY_S
         self._seen = _stamp(config)
         self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._damaged: dict[str, LedgerDamaged] = {}  # ledgers that this thread found damaged
@@ -93,6 +97,12 @@ class Service:
             self._next_try = now + TRY_AGAIN_S
             self._open_broken()
         self._note_facts()
+        if now >= self._next_engines:
+            self._next_engines = now + ENGINES_EVERY_S
+            self._look_at_engines()
+        if now >= self._next_clean:
+            self._next_clean = now + CLEAN_EVERY_S
+            self._clean(at)
         if (stamp := _stamp(self.config)) != self._seen:
             self._seen = stamp
             self.reload()
@@ -122,7 +132,7 @@ class Service:
     def _open(self, settings: StationSettings) -> None:
         try:
             places = Places.of(self.box.state_dir, settings.name)
-            ledger = open_ledger(places, station=settings.name, at=self.box.wall())
+            ledger = open_ledger(places, settings, at=self.box.wall())
             station = Station(settings, self.box, ledger)
             station.reconcile(self.box.wall())
             crew = Crew(station)
@@ -164,7 +174,7 @@ class Service:
             self._close(name)
             station = crew.station
             try:
-                rebuilt(station.places, damage, station=name, at=at).close()
+                rebuilt(station.places, station.settings, damage, at=at).close()
             except Exception as error:  # likewise
                 self._break(name, error)
                 continue
@@ -248,6 +258,13 @@ class Service:
             except GoodpartsError as error:
                 self._trouble(name, "station_failed", error)
 
+    def _clean(self, at: float) -> None:
+        for name, crew in self.crews.items():
+            try:
+                crew.station.clean(at)
+            except (GoodpartsError, OSError) as error:
+                self._trouble(name, "not_cleaned", error)
+
     def _trouble(self, name: str, event: str, error: Exception) -> None:
         if isinstance(error, LedgerDamaged):
             self._damaged[name] = error
@@ -271,6 +288,18 @@ class Service:
             self.box = replace(self.box, engines=settings.engines, engine_hashes=hashes)
         self._adopt(settings)
         tell(log, logging.INFO, "settings_taken", str(self.config))
+
+    def _look_at_engines(self) -> None:
+        """Engines that are changed while it runs, as by `goodparts import`, make calibrations due."""
+        try:
+            hashes = engine_hashes(self.settings.engines, self.settings.stations)
+        except (EngineError, OSError) as error:
+            tell(log, logging.ERROR, "engines_unreadable", _said(error), error=error)
+            return
+        if hashes != self.box.engine_hashes:
+            tell(log, logging.INFO, "engines_changed", "stations begin anew with them")
+            self.box = replace(self.box, engine_hashes=hashes)
+            self._adopt(self.settings)
 
     def _check_fixed(self, settings: Settings) -> None:
         changed = [name for name in FIXED if getattr(settings, name) != getattr(self.settings, name)]

@@ -22,14 +22,13 @@ from pathlib import Path
 
 from appliance.daemon.durable import StateError, append_line, cannot, cut, point_link, sync, sync_tree
 from appliance.daemon.locks import LockedError, locked
+from appliance.daemon.places import CHAMPION, RUNS
 from appliance.daemon.promotions import Kind, Promotion, line_of_champions, read_promotions, timestamp
 from appliance.daemon.run_check import RunRow, problem_of, read_row
 from appliance.daemon.tidying import hide, remove_leftovers, superfluous
 from appliance.errors import UsageError
 from appliance.run_folder import BANKS, RESULT
 
-RUNS = "runs"
-CHAMPION = "champion"
 JOURNAL = "promotions.jsonl"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 SERVICE = "service"  # who did it, in the journal

@@ -30,10 +30,12 @@ from appliance.daemon.logs import tell
 from appliance.daemon.lots import Held, Lots, Use, first_lots, later_lots, to_anchor, to_set_aside
 from appliance.daemon.places import Places
 from appliance.daemon.promotions import came_true, read_promotions
+from appliance.daemon.retention import clear
 from appliance.daemon.shelf import JOURNAL, Shelf
 from appliance.daemon.situation import SERVED, situation_of
 from appliance.daemon.stock import held_photos, job_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
+from appliance.daemon.verdict_maps import FOLDER as MAPS
 from appliance.daemon.words import say_together
 from appliance.daemon.zones import zone_of
 from appliance.decode import UnreadablePhoto
@@ -198,6 +200,23 @@ class Station:
     def _count(self, role: Use) -> int:
         question = "SELECT COUNT(*) AS n FROM photos WHERE role = ? AND word IS NOT 'bad'"
         return int(self.ledger.ask(question, role)[0]["n"])
+
+    def clean(self, at: float) -> None:
+        """What is older or larger than the settings allow goes: runs, verdicts, heat maps, their rows."""
+        rules = self.settings.retention
+        self.shelf.tidy(rules.runs)
+        verdicts = self.settings.scoring.verdicts or self.places.verdicts
+        today = datetime.fromtimestamp(at, UTC).date()
+        cleared = clear([verdicts, verdicts / MAPS], today=today, days=rules.days, gib=rules.gib)
+        if cleared.removed:
+            said = (
+                f"{len(cleared.removed)} old files of verdicts and heat maps, {cleared.freed_bytes >> 20} MiB"
+            )
+            tell(log, logging.INFO, "verdicts_removed", said, station=self.name)
+        with self.ledger.together() as connection:
+            connection.execute(
+                "DELETE FROM verdicts WHERE at < ? AND written = 1", (at - 86_400.0 * rules.days,)
+            )
 
     def champion_last(self, champion: str | None) -> int:
         """The number of the newest photo that a run may have learned from."""

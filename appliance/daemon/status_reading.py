@@ -15,7 +15,7 @@ from typing import Any
 from appliance import __version__
 from appliance.daemon.attempts import Attempts
 from appliance.daemon.drift_watch import drift_fact
-from appliance.daemon.facts import FAULTS, PRESENT, PROGRESS, SOURCE
+from appliance.daemon.facts import FAULTS, PRESENT, PROBLEMS, PROGRESS, SOURCE
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.places import Places
 from appliance.daemon.service_lock import holder_of
@@ -217,6 +217,7 @@ def _problems(
     for part, text in json.loads(ledger.fact(FAULTS) or "{}").items():
         remedy = "It is tried again; the log and `goodparts doctor` say more."
         yield Problem(code="part_failing", severity="failing", text=f"{part}: {text}", remedy=remedy)
+    yield from (Problem(**said) for said in json.loads(ledger.fact(PROBLEMS) or "[]"))
     yield from _calibration_problems(ledger, attempts, photos)
     if serving is not None and serving.fallback is not None:
         remedy = "Run `goodparts doctor`, or set engines.device to cpu if that is meant."

@@ -14,13 +14,13 @@ from appliance.daemon.lots import Held
 from appliance.daemon.status import PhotoCounts
 from appliance.photo_files import shown_name
 
-# A content may lie in several files, of which the one that was taken is named first. The index is named:
-# SQLite would take that of the states: for each photo it would look at all files.
+# A content may lie in several files, of which the one that was taken is named first. The index is named,
+# since SQLite would take that of the states: each photo would look at all files.
 _HELD = """
-SELECT photos.number, photos.sha256, photos.role, photos.word,
-       (SELECT path FROM files INDEXED BY files_by_content
-        WHERE lane = 'good' AND files.sha256 = photos.sha256
-        AND state IN ('accepted', 'duplicate') ORDER BY state, path LIMIT 1) AS path
+SELECT number, sha256, role, word,
+       (SELECT path FROM files INDEXED BY files_by_content WHERE lane = 'good'
+        AND files.sha256 = photos.sha256 AND state IN ('accepted', 'duplicate')
+        ORDER BY state, path LIMIT 1) AS path
 FROM photos WHERE near IS NULL AND word IS NOT 'bad' ORDER BY number
 """
 _PATH = """

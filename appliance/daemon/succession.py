@@ -20,9 +20,10 @@ threshold. Three outcomes: `new_detector`, `refreshed` (the same detector with a
 6. A **certificate is kept** otherwise: no uncertified challenger replaces it, not even if a person asked,
    who can still go to that run by `goodparts rollback`.
 7. Whoever **asked** for the calibration gets its result.
-8. A certificate where there was none, or a bank of `FAR_MORE` times the parts, replaces a champion that works
-   if the challenger is not surely worse, by however little, and in most replicates not by more than the
-   margin. Certainty of that would withhold most certificates from equals: it takes hundreds of parts.
+8. A certificate where there was none, which recent rejects do not contradict, or a bank of `FAR_MORE` times
+   the parts, replaces a champion that works if the challenger is not surely worse, by however little, and in
+   most replicates not by more than the margin. Certainty of that would withhold most certificates from
+   equals: it takes hundreds of parts.
 9. Else nothing speaks for a change, and the champion is kept.
 
 So a champion that fails is replaced by what is not surely far worse (5), one that works by what is better or
@@ -182,7 +183,8 @@ def _gains(case: _Case) -> Iterator[tuple[bool, str]]:
     found, champion, challenger = case.figures.difference, case.champion, case.challenger
     if found is None or found.p_no_worse < 0.5 or case.is_sure(1 - found.p_better):
         return
-    if challenger.certified and not champion.certified:
+    # A certificate that recent parts contradict is none to win by: without it the other would win back.
+    if challenger.certified and not champion.certified and not _contradict(case.figures.challenger_recent):
         yield True, f"its threshold is certified, and it is not surely worse ({_aurocs(case)})"
     if challenger.parts >= FAR_MORE * champion.parts:
         bank = f"it rests on {challenger.parts} parts in place of {champion.parts}"

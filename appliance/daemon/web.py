@@ -27,14 +27,14 @@ from appliance.daemon.http_message import (
 )
 from appliance.daemon.http_server import HttpServer
 from appliance.daemon.metrics import registry_of
-from appliance.daemon.state_folder import CHAMPION, station_folder
+from appliance.daemon.places import CHAMPION, Places
 from appliance.daemon.status import BoxStatus, Problem
 from appliance.errors import place_of
 from appliance.run_folder import RESULT
 
 METRICS = "text/plain; version=0.0.4; charset=utf-8"  # the form that every release of Prometheus reads
 
-log = logging.getLogger("goodparts")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def result_reply(box: BoxStatus, state_dir: Path, name: str) -> Reply:
         known = ", ".join(station.name for station in box.stations) or "none"
         return failure(404, "unknown_station", f"The stations are: {known}.")
     try:
-        file = (station_folder(state_dir, name) / CHAMPION / RESULT).open("rb")
+        file = (Places.of(state_dir, name).folder / CHAMPION / RESULT).open("rb")
     except (FileNotFoundError, NotADirectoryError):
         return failure(404, "no_result", f"Station {name} has no finished calibration yet.")
     return Reply(file=file, file_bytes=os.fstat(file.fileno()).st_size, content_type=JSON)

@@ -22,6 +22,7 @@ from appliance.errors import (
     ImagesError,
     UsageError,
 )
+from appliance.plan import Order
 from appliance.run_folder import RESULT
 from engines.errors import EngineError
 from tests.fakes import make_run
@@ -247,8 +248,8 @@ def test_options_reach_the_calibration(
     """The seed replaces that of the settings, the summary goes to stdout."""
     given: list[Any] = []
 
-    def calibrate(*arguments: Any) -> dict[str, Any]:
-        given.extend(arguments)
+    def calibrate(*arguments: Any, order: Order) -> dict[str, Any]:
+        given.extend([*arguments, order.confirmed])
         return {}
 
     monkeypatch.setattr("appliance.calibrate.calibrate", calibrate)
@@ -261,6 +262,7 @@ def test_options_reach_the_calibration(
     assert (images, out) == (Path("photos"), tmp_path / "run")
     assert (station.seed, engines.threads) == (9, 1)
     assert capsys.readouterr().out == f"done {tmp_path / 'run'}\n"
+    assert given[-1] == {}
     given.clear()
     assert main(arguments) == 0
     assert given[2].seed == 3

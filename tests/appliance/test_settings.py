@@ -674,6 +674,12 @@ def test_the_minimal_file_loads_with_what_was_asked(part_name: str, images: str,
     assert settings == Settings(state_dir=tmp_path / "state", stations=(expected,))
 
 
+def test_the_minimal_file_may_name_the_folder_of_new_parts(tmp_path: Path) -> None:
+    """They are then judged by the service."""
+    text = minimal_yaml("good", station="a", part_name="gear", new_parts="new")
+    assert load(write(tmp_path, text)).stations[0].scoring.images == tmp_path / "new"
+
+
 def test_a_minimal_file_without_options_is_short() -> None:
     """Without the optional answers their lines are left out."""
     text = minimal_yaml("photos", station="a", part_name="gear")

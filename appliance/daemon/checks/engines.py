@@ -25,7 +25,7 @@ from engines.text import TextEncoder
 from engines.unet import UNetEngine
 from engines.verified import check_verified
 
-REMEDY = "Install the engine again, or take its folder out of engines.folders."
+REMEDY = "Do as it says. A damaged engine: install it again, or take its folder out of engines.folders."
 
 RUNGS = ("tensorrt", "cuda", "cpu")
 

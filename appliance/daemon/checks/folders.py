@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.daemon.checks.finding import Case, Finding, fail, ok, read_text, warn
 from appliance.daemon.file_systems import TELLS, holds_a_database
-from appliance.daemon.state_folder import station_folder
+from appliance.daemon.places import Places
 from appliance.photo_files import Refusal, has_photo_suffix, walk
 from appliance.report.words import plural
 from appliance.settings import StationSettings
@@ -39,7 +39,7 @@ def rights(case: Case) -> Iterator[Finding]:
 
 
 def verdicts_folder(case: Case, station: StationSettings) -> Path:
-    return station.scoring.verdicts or station_folder(case.settings.state_dir, station.name) / "verdicts"
+    return station.scoring.verdicts or Places.of(case.settings.state_dir, station.name).folder / "verdicts"
 
 
 def watched_folders(case: Case) -> Iterator[tuple[str, Path]]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from appliance.daemon.checks.finding import Case, Finding, fail, ok, warn
-from appliance.daemon.ledger import FILE as LEDGER
 from appliance.daemon.ledger_tables import VERSION
-from appliance.daemon.state_folder import CHAMPION, station_folder
+from appliance.daemon.places import CHAMPION, LEDGER, Places
 from appliance.errors import ConfigurationError, GoodpartsError
 from appliance.score import load_scorer
 from appliance.settings import load
@@ -53,7 +52,7 @@ def configuration_findings(problems: list[str]) -> Iterator[Finding]:
 def ledger(case: Case) -> Iterator[Finding]:
     """Read only: the service may be writing meanwhile."""
     for station in case.stations:
-        path = station_folder(case.settings.state_dir, station.name) / LEDGER
+        path = Places.of(case.settings.state_dir, station.name).folder / LEDGER
         not_yet = f"station {station.name} has no ledger yet: the service makes it"
         yield _not_there("ledger", path, not_yet) or _ledger(path)
 
@@ -98,7 +97,7 @@ def _address(path: Path) -> str:
 def champion(case: Case) -> Iterator[Finding]:
     """Loaded as for scoring, its engines and banks with it."""
     for station in case.stations:
-        run = station_folder(case.settings.state_dir, station.name) / CHAMPION
+        run = Places.of(case.settings.state_dir, station.name).folder / CHAMPION
         not_yet = f"station {station.name} has no detector yet: its first calibration is to come"
         yield _not_there("champion", run, not_yet) or _champion(station.name, run)
 

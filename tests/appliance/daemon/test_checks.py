@@ -17,9 +17,8 @@ import pytest
 
 from appliance.daemon.checks import box, engines, folders, gpu, state
 from appliance.daemon.checks.finding import Case, Finding, Machine
-from appliance.daemon.ledger import FILE as LEDGER
 from appliance.daemon.ledger import Ledger
-from appliance.daemon.state_folder import CHAMPION, station_folder
+from appliance.daemon.places import CHAMPION, LEDGER, Places
 from appliance.settings import Settings
 from engines.packs import EMBEDDED
 from tests.fakes import make_run
@@ -493,7 +492,7 @@ def test_a_file_that_no_longer_holds_is_a_fault(place: Path) -> None:
 
 
 def ledger_of(place: Path) -> Path:
-    path = station_folder(place / "state", "gear") / LEDGER
+    path = Places.of(place / "state", "gear").folder / LEDGER
     path.parent.mkdir(parents=True)
     ledger = Ledger(path)
     for number in range(200):
@@ -556,7 +555,7 @@ def test_a_ledger_of_another_release_is_a_fault(place: Path) -> None:
 
 
 def champion_of(place: Path) -> Path:
-    folder = station_folder(place / "state", "gear")
+    folder = Places.of(place / "state", "gear").folder
     make_run(folder / "runs" / "r1")
     (folder / CHAMPION).symlink_to("runs/r1")
     return folder / "runs" / "r1"

@@ -11,7 +11,14 @@ import pytest
 from appliance.daemon import doctor
 from appliance.daemon.checks import box
 from appliance.daemon.checks.finding import Case, Finding, fail, ok, warn
-from appliance.daemon.doctor import CHECKS, examine, exit_code, findings_json, findings_text
+from appliance.daemon.doctor import (
+    CHECKS,
+    examine,
+    exit_code,
+    findings_json,
+    findings_text,
+    ordered,
+)
 from appliance.settings import default_settings, load
 from tests.pictures import write_parts
 from tests.small_runs import goodparts, write_settings
@@ -138,3 +145,9 @@ def test_settings_that_do_not_hold_end_with_two(tmp_path: Path, text: str) -> No
     said = goodparts("doctor", "--config", path)
     assert said.code == 2
     assert said.out.startswith(f"FAIL  configuration {path}:1:")
+
+
+def test_what_all_engines_lack_is_said_once() -> None:
+    """As that the CUDA asked for is not there."""
+    same = fail("golden", "CUDA was asked for", "Install the gpu extra.")
+    assert ordered([same, ok("space", "enough"), same]) == [same, ok("space", "enough")]

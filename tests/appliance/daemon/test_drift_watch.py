@@ -82,7 +82,7 @@ def test_an_alarm_is_one_until_another_champion_knows_its_photos(ledger: Ledger,
     arrive(ledger, 10)
     alarm = watch.look(calibrated=5, at=2.0)
     assert alarm is not None
-    assert (alarm.state, alarm.alarmed_from, alarm.at) == ("drifted", 11, 2.0)
+    assert (alarm.state, alarm.alarmed, alarm.at) == ("drifted", 20, 2.0)
     answers.state = "steady"
     arrive(ledger, 10)
     later = watch.look(calibrated=5, at=3.0)
@@ -91,7 +91,7 @@ def test_an_alarm_is_one_until_another_champion_knows_its_photos(ledger: Ledger,
     arrive(ledger, 10)
     ended = watch.look(calibrated=30, at=4.0)
     assert ended is not None
-    assert (ended.state, ended.alarmed_from, ended.at) == ("steady", None, 4.0)
+    assert (ended.state, ended.alarmed, ended.at) == ("steady", None, 4.0)
 
 
 def test_another_part_is_compared_with_itself(ledger: Ledger, answers: Answers) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.folder_loop import COST_SHARE, EVERY_S, LOST_S, FolderLoop
+from appliance.daemon.folder_loop import COST_SHARE, EVERY_S, HELD_S, LOST_S, FolderLoop
+from appliance.daemon.lane import Step
 from appliance.daemon.wake import GRACE_S, Wake
 from tests.appliance.daemon.intake_bench import Bench, photos
 
@@ -135,13 +136,11 @@ def test_a_lost_folder_is_looked_for_and_listened_to_again(bench: Bench, tmp_pat
     assert loop.source.lost is None and ear.hears
 
 
-def test_while_held_files_are_seen_and_not_dealt_with(bench: Bench) -> None:
-    """As before there is a detector to judge them."""
+def test_settled_files_that_nobody_takes_keep_no_core_busy(bench: Bench, monkeypatch) -> None:
+    """As new parts before there is a detector: they are due at every moment, and asked for once a second."""
+    monkeypatch.setattr(bench.lane, "step", lambda now, at: Step(handled=0, more=False))
+    loop = loop_of(bench, Ear())
     (bench.folder / "a.jpg").write_bytes(photos(1)[0])
-    loop = loop_of(bench, Ear(), hears=False)
-    for _ in range(3):
-        loop.turn(is_held=True)
-        bench.now += 2
-    assert bench.states() == {"a.jpg": "seen"}
     loop.turn()
-    assert bench.states() == {"a.jpg": "accepted"}
+    bench.now += 1
+    assert loop.turn() == HELD_S

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -104,6 +106,12 @@ def test_a_head_ends_with_an_empty_line() -> None:
     assert ends_at(b"GET / HTTP/1.1\nHost: a\n\n") == 22
 
 
+def test_an_end_that_comes_in_pieces_is_found() -> None:
+    """Wherever the pieces part."""
+    data = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody"
+    assert [ends_at(data, seen=seen) for seen in range(27)] == [23] * 27
+
+
 def test_every_answer_says_how_it_is_to_be_taken() -> None:
     """Not kept, not guessed at, with its length; and no other site may read it."""
     lines = head_of(failure(404, "not_found", "No."), at=0.0).decode().split("\r\n")
@@ -123,3 +131,22 @@ def test_json_is_of_the_standard() -> None:
     assert json_reply({"name": "caf\udce9"}).body.isascii()
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_reply(float("nan"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("GET / HTTP/1.1", "X: " + " " * 3900 + "x" + " " * 3900 + "y"),
+        head("GET " + "/" * 8000 + " HTTP/1.1"),
+        head("GET / HTTP/1.1", *(f"x{i}:" for i in range(1500))),
+        b"\r" * 8192,
+        b"\r\n \r\n " * 1365,
+    ],
+)
+def test_no_head_takes_long(data: bytes) -> None:
+    """The largest are read in far less than a tenth of a second, whatever is in them."""
+    began = time.process_time()
+    ends_at(data)
+    with contextlib.suppress(RefusedRequest):
+        request_of(data)
+    assert time.process_time() - began < 0.1

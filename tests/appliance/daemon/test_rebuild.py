@@ -15,8 +15,11 @@ from appliance.daemon.places import Places
 from appliance.daemon.rebuild import open_ledger, rebuilt
 from appliance.daemon.situation import situation_of
 from appliance.daemon.words import say_together
+from appliance.settings import StationSettings
 from tests.appliance.daemon.small_shelf import put_run
 from tests.appliance.daemon.test_kept import photo_in
+
+SETTINGS = StationSettings.model_validate({"name": "gear", "images": "/srv/gear"})
 
 
 @pytest.fixture
@@ -36,14 +39,14 @@ def put_run_of(places: Places, run_id: str, shas: list[str], **more: Any) -> Non
 
 
 def made_again(places: Places) -> Ledger:
-    return rebuilt(places, LedgerDamaged("damaged"), station="gear", at=5.0)
+    return rebuilt(places, SETTINGS, LedgerDamaged("damaged"), at=5.0)
 
 
 @pytest.mark.parametrize("data", [b"no database at all, but long enough to be looked at" * 100, b""])
 def test_a_station_opens_whatever_became_of_its_ledger(places: Places, data: bytes) -> None:
     """What cannot be read is kept beside the new one."""
     places.ledger.write_bytes(data)
-    ledger = open_ledger(places, station="gear", at=5.0)
+    ledger = open_ledger(places, SETTINGS, at=5.0)
     assert ledger.last_photo() == 0
     aside = [path for path in places.folder.iterdir() if ".damaged-" in path.name]
     assert [path.read_bytes() for path in aside] == ([data] if data else [])
@@ -59,9 +62,7 @@ def test_a_damaged_page_is_found_at_the_start(places: Places) -> None:
     with places.ledger.open("r+b") as file:
         file.seek(size // 8192 * 4096)
         file.write(b"\xff" * 4096)
-    assert (
-        open_ledger(places, station="gear", at=5.0).ask("SELECT kind FROM events")[0][0] == "ledger_rebuilt"
-    )
+    assert open_ledger(places, SETTINGS, at=5.0).ask("SELECT kind FROM events")[0][0] == "ledger_rebuilt"
 
 
 def test_what_each_run_has_learned_from_is_older_than_what_comes(places: Places) -> None:

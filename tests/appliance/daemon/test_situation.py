@@ -84,7 +84,7 @@ def test_a_schedule_is_served_by_a_run_or_by_being_new(ledger: Ledger) -> None:
 
 def test_an_alarm_counts_until_a_calibration_has_begun_after_it(ledger: Ledger) -> None:
     """What that made of it is another matter."""
-    fact = DriftFact(state="drifted", sentence="it is darker", at=30.0, photo=50, alarmed_from=1)
+    fact = DriftFact(state="drifted", sentence="it is darker", at=30.0, photo=50, alarmed=50)
     ledger.set_fact(drift_watch.FACT, json.dumps(dataclasses.asdict(fact)))
     attempt(ledger, "kept", at=10.0)
     assert situation(ledger).drifted == "it is darker"

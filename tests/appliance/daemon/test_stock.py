@@ -99,8 +99,9 @@ def test_counts_are_of_usable_photos(ledger: Ledger) -> None:
     take(ledger, b"d.png", "d")
     ledger.set_photo("c", word="suspicious", reason="unlike")
     ledger.set_photo("d", word="bad", reason="said")
+    ledger.set_photo("a", word="good", reason="said")
     assert [distinct_since(ledger, number) for number in (0, first)] == [2, 1]
-    assert words_of(ledger) == {"d": "bad"}
+    assert words_of(ledger) == {"a": "good"}
     assert suspected(ledger) == {"c": "unlike"}
     counts = photo_counts(ledger, needed=20)
     assert (counts.accepted, counts.near_duplicates, counts.suspicious, counts.rejected) == (2, 1, 1, 0)

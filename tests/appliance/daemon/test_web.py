@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.daemon.http_message import Reply
-from appliance.daemon.state_folder import CHAMPION, station_folder
+from appliance.daemon.places import CHAMPION, Places
 from appliance.daemon.status import BoxStatus, Problem
 from appliance.daemon.web import METRICS, Route, Router, open_web, routes
 from tests.appliance.daemon.status_samples import DISK, LOST, SUSPICIOUS, box_of, calibrating, waiting
@@ -43,7 +43,7 @@ def router_of(box: BoxStatus | Callable[[], BoxStatus], state_dir: Path = Path("
 
 
 def put_result(state_dir: Path, station: str, data: bytes) -> None:
-    folder = station_folder(state_dir, station)
+    folder = Places.of(state_dir, station).folder
     (folder / "runs" / "r1").mkdir(parents=True)
     (folder / "runs" / "r1" / "result.json").write_bytes(data)
     (folder / CHAMPION).symlink_to("runs/r1")
@@ -129,8 +129,8 @@ def test_a_station_without_a_champion_has_no_result(tmp_path: Path) -> None:
     """404, with the reason; a link to a run that is gone is the same."""
     router = router_of(box_of(waiting()), tmp_path)
     assert said(ask(router, "/stations/gear-top/result"))["error"] == "no_result"
-    station_folder(tmp_path, "gear-top").mkdir(parents=True)
-    (station_folder(tmp_path, "gear-top") / CHAMPION).symlink_to("runs/gone")
+    Places.of(tmp_path, "gear-top").folder.mkdir(parents=True)
+    (Places.of(tmp_path, "gear-top").folder / CHAMPION).symlink_to("runs/gone")
     reply = ask(router, "/stations/gear-top/result")
     assert (reply.status, said(reply)["error"]) == (404, "no_result")
 
