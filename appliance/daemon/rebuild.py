@@ -36,11 +36,22 @@ def open_ledger(places: Places, settings: StationSettings, *, at: float) -> Ledg
     except OSError as error:
         raise GoodpartsError(f"{places.folder}: {error.strerror}. Check state_dir and its rights.") from error
     try:
+        if _is_lost(places):
+            raise LedgerDamaged(
+                f"{places.ledger}: it is empty or gone, unlike the runs or the words of people"
+            )
         ledger = Ledger(places.ledger)
         ledger.check()
     except LedgerDamaged as damage:
         return rebuilt(places, settings, damage, at=at)
     return ledger
+
+
+def _is_lost(places: Places) -> bool:
+    """SQLite makes a new file where none is, and of an empty one: what else is there tells of an old one."""
+    if places.ledger.exists() and places.ledger.stat().st_size > 0:
+        return False
+    return places.words.exists() or bool(Shelf(places.folder).runs())
 
 
 def rebuilt(places: Places, settings: StationSettings, damage: LedgerDamaged, *, at: float) -> Ledger:
