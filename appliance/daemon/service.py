@@ -23,7 +23,7 @@ from appliance.daemon.logs import tell
 from appliance.daemon.places import Places
 from appliance.daemon.rebuild import open_ledger, rebuilt
 from appliance.daemon.station import Station
-from appliance.daemon.status import BoxStatus, Problem
+from appliance.daemon.status import BoxStatus, Problem, StationStatus
 from appliance.daemon.status_reading import read_status
 from appliance.daemon.triggers import Trigger, Waiting, jumps_after, next_station
 from appliance.errors import ConfigurationError, GoodpartsError, UsageError, place_of
@@ -70,6 +70,7 @@ class Service:
         self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._damaged: dict[str, LedgerDamaged] = {}  # ledgers that this thread found damaged
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
+        self._unnoted: dict[str, str] = {}  # stations whose ledger takes no note of what is wrong, and why
 
     def open(self) -> None:
         """Begin with all stations that can be opened."""
@@ -114,6 +115,9 @@ class Service:
     def status(self) -> BoxStatus:
         """How the box is; from any thread."""
         box = read_status(self.settings, at=self.box.wall(), extra=dict(self.broken))
+        unnoted = dict(self._unnoted)
+        stations = tuple(_with_unnoted(station, unnoted.get(station.name)) for station in box.stations)
+        box = replace(box, stations=stations)
         return box if self.refused is None else replace(box, problems=(*box.problems, _refusal(self.refused)))
 
     def words(self) -> str:
@@ -130,6 +134,7 @@ class Service:
     # Stations
 
     def _open(self, settings: StationSettings) -> None:
+        self._waiting.pop(settings.name, None)
         try:
             places = Places.of(self.box.state_dir, settings.name)
             ledger = open_ledger(places, settings, at=self.box.wall())
@@ -149,6 +154,7 @@ class Service:
         crew = self.crews.pop(name)
         crew.stop()
         crew.station.ledger.close()
+        self._unnoted.pop(name, None)
 
     def _break(self, name: str, error: Exception) -> None:
         text = _said(error)
@@ -256,7 +262,10 @@ class Service:
             try:
                 crew.tell()
             except GoodpartsError as error:
+                self._unnoted[name] = str(error)
                 self._trouble(name, "station_failed", error)
+            else:
+                self._unnoted.pop(name, None)
 
     def _clean(self, at: float) -> None:
         for name, crew in self.crews.items():
@@ -338,6 +347,14 @@ class Service:
         if name in self.crews:
             self._close(name)
         tell(log, logging.INFO, "station_dropped", "no longer in the settings", station=name)
+
+
+def _with_unnoted(station: StationStatus, text: str | None) -> StationStatus:
+    if text is None:
+        return station
+    remedy = "Mend the disk or the rights; nothing is lost meanwhile."
+    problem = Problem(code="state_unwritable", severity="failing", text=text, remedy=remedy)
+    return replace(station, problems=(*station.problems, problem))
 
 
 def _refusal(text: str) -> Problem:
