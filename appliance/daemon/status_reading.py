@@ -122,7 +122,10 @@ def _of_ledger(
         failures=attempts.failures(),
         drift=drift if settings.recalibration.drift.enabled else "off",
         scored=_scored(ledger) if settings.scoring.images is not None else None,
-        problems=tuple(_problems(settings, ledger, attempts, photos, serving, at)),
+        problems=(
+            *_champion_problems(shelf, serving),
+            *_problems(settings, ledger, attempts, photos, serving, at),
+        ),
     )
 
 
@@ -203,6 +206,14 @@ def _scored(ledger: Ledger) -> Scored:
         pending=states.get("seen", 0) + states.get("settling", 0),
         last_at=max((row["at"] for row in rows), default=None),
     )
+
+
+def _champion_problems(shelf: Shelf, serving: Serving | None) -> Iterator[Problem]:
+    champion = shelf.champion()
+    if champion is not None and serving is None:
+        text = f"run {champion} is to serve, and its result cannot be read"
+        remedy = "Start the service again: a run that is whole then serves, or the station calibrates."
+        yield Problem(code="champion_damaged", severity="failing", text=text, remedy=remedy)
 
 
 def _problems(
