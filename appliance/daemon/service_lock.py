@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,11 +43,19 @@ def only_service(state_dir: Path, *, at: float) -> Iterator[None]:
         who = f" (process {other.pid})" if other else ""
         raise GoodpartsError(f"{state_dir}: another service works there{who}. Stop it first.") from error
     try:
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps({"pid": os.getpid(), "since": at}).encode(), 0)
+        _sign(file, at)
         yield
     finally:
         os.close(file)
+
+
+def _sign(file: int, at: float) -> None:
+    """Written over and then cut, which a full disk takes, too. Where it takes nothing the service is
+    anonymous, and works."""
+    said = json.dumps({"pid": os.getpid(), "since": at}).encode()
+    with contextlib.suppress(OSError):
+        os.pwrite(file, said, 0)
+        os.ftruncate(file, len(said))
 
 
 def _take(file: int) -> None:
