@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import yaml
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.places import Places
 from appliance.daemon.shelf import Shelf
-from tests.small_runs import ALL_EMBEDDED, Said, finish, goodparts, start
+from tests.small_runs import ALL_EMBEDDED, PYTHON, Said, finish, goodparts, start
 
 PATIENCE_S = 60.0
 # Network-free candidates and two generators: a calibration takes a few seconds, most of them for its start.
@@ -90,9 +90,11 @@ class ServiceBench:
         draft.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
         draft.replace(self.config)
 
-    def start(self, **env: str) -> None:
+    def start(self, *, before: Sequence[str] = (), **env: str) -> None:
+        """before: a command that starts it, such as setpriv with its options."""
         log = (self.folder / "log").open("a")
-        self.process = start("run", "--config", self.config, env=env, stderr=log.fileno())
+        command = (*before, *PYTHON)
+        self.process = start("run", "--config", self.config, command=command, env=env, stderr=log.fileno())
         log.close()
 
     def ready(self) -> None:
