@@ -140,8 +140,11 @@ def ask(places: Places, question: str) -> list[tuple[object, ...]]:
 
 
 def all_taken(places: Places, camera: Camera) -> bool:
-    """Whether every content that was dropped is a photo of the ledger."""
-    return {row[0] for row in ask(places, "SELECT sha256 FROM photos")} >= camera.contents
+    """Whether every content that was dropped is a photo of the ledger, which may be about to be made."""
+    try:
+        return {row[0] for row in ask(places, "SELECT sha256 FROM photos")} >= camera.contents
+    except sqlite3.OperationalError:
+        return False
 
 
 def all_judged(places: Places, camera: Camera) -> bool:
