@@ -15,7 +15,7 @@ from pathlib import Path
 from appliance.daemon.places import LOCK
 from appliance.errors import GoodpartsError
 
-LOOKS, LOOK_EVERY_S = 5, 0.02
+TRIES, PAUSE_S = 10, 0.05  # for the lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +35,11 @@ def only_service(state_dir: Path, *, at: float) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise GoodpartsError(f"{path}: {error.strerror}. Check state_dir and its rights.") from error
-    try:
-        _take(file)
-    except BlockingIOError as error:
+    if not _is_ours(file):
         os.close(file)
         other = holder_of(state_dir)
         who = f" (process {other.pid})" if other else ""
-        raise GoodpartsError(f"{state_dir}: another service works there{who}. Stop it first.") from error
+        raise GoodpartsError(f"{state_dir}: another service works there{who}. Stop it first.")
     try:
         _sign(file, at)
         yield
@@ -49,25 +47,25 @@ def only_service(state_dir: Path, *, at: float) -> Iterator[None]:
         os.close(file)
 
 
+def _is_ours(file: int) -> bool:
+    """Whoever asks for the holder has the lock for a moment: that is no service."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE_S)
+        else:
+            return True
+    return False
+
+
 def _sign(file: int, at: float) -> None:
-    """Written over and then cut, which a full disk takes, too. Where it takes nothing the service is
-    anonymous, and works."""
+    """First written over, then cut: that takes no space on a full disk. Without it the service is anonymous,
+    and works."""
     said = json.dumps({"pid": os.getpid(), "since": at}).encode()
     with contextlib.suppress(OSError):
         os.pwrite(file, said, 0)
         os.ftruncate(file, len(said))
-
-
-def _take(file: int) -> None:
-    """BlockingIOError if another service has it. Who only asks has it for a moment, too."""
-    for _ in range(LOOKS - 1):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOOK_EVERY_S)
-        else:
-            return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder_of(state_dir: Path) -> Holder | None:

@@ -73,7 +73,9 @@ def read_station(
     places = Places.of(state_dir, settings.name)
     needed = settings.intake.minimum
     if failing is not None:
-        return _broken(settings, failing, "Mend it; it is tried again every half minute.")
+        remedy = "Mend it; it is tried again every half minute."
+        problem = Problem(code="station_broken", severity="failing", text=failing, remedy=remedy)
+        return _broken(settings, "it cannot work", problem)
     if not places.ledger.is_file():
         says = "the service has not begun with it yet"
         return StationStatus(
@@ -81,25 +83,25 @@ def read_station(
         )
     try:
         ledger = Ledger(places.ledger, read_only=True)
-        try:
-            return _of_ledger(settings, ledger, Shelf(places.folder), at, is_running)
-        finally:
-            ledger.close()
-    except (GoodpartsError, OSError) as error:  # the others are told of all the same
-        return _broken(
-            settings, str(error), "The service mends a damaged ledger; `goodparts doctor` says more."
-        )
+    except GoodpartsError as error:
+        return _unreadable(settings, str(error))
+    try:
+        return _of_ledger(settings, ledger, Shelf(places.folder), at, is_running)
+    except (GoodpartsError, OSError) as error:  # of the others there is more to tell
+        return _unreadable(settings, str(error))
+    finally:
+        ledger.close()
 
 
-def _broken(settings: StationSettings, text: str, remedy: str) -> StationStatus:
-    problem = Problem(code="station_broken", severity="failing", text=text, remedy=remedy)
-    return StationStatus(
-        name=settings.name,
-        phase="waiting",
-        says="it cannot work",
-        photos=PhotoCounts(needed=settings.intake.minimum),
-        problems=(problem,),
-    )
+def _unreadable(settings: StationSettings, text: str) -> StationStatus:
+    remedy = "The service makes a damaged ledger again; otherwise mend the disk or the rights."
+    problem = Problem(code="ledger_unreadable", severity="failing", text=text, remedy=remedy)
+    return _broken(settings, "nothing can be told of it", problem)
+
+
+def _broken(settings: StationSettings, says: str, problem: Problem) -> StationStatus:
+    photos = PhotoCounts(needed=settings.intake.minimum)
+    return StationStatus(name=settings.name, phase="waiting", says=says, photos=photos, problems=(problem,))
 
 
 def _of_ledger(
@@ -212,7 +214,7 @@ def _champion_problems(shelf: Shelf, serving: Serving | None) -> Iterator[Proble
     champion = shelf.champion()
     if champion is not None and serving is None:
         text = f"run {champion} is to serve, and its result cannot be read"
-        remedy = "Start the service again: a run that is whole then serves, or the station calibrates."
+        remedy = "Nothing: a run that is whole takes its place, or the station calibrates again."
         yield Problem(code="champion_damaged", severity="failing", text=text, remedy=remedy)
 
 

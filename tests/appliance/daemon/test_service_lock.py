@@ -16,7 +16,7 @@ from appliance.errors import GoodpartsError
 
 def test_a_second_service_is_refused_and_told_of_the_first(tmp_path: Path, monkeypatch) -> None:
     """Its own is held to the end of the block, and no longer."""
-    monkeypatch.setattr(service_lock, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(service_lock, "PAUSE_S", 0.0)
     assert holder_of(tmp_path) is None
     with only_service(tmp_path, at=12.0):
         holder = holder_of(tmp_path)

@@ -50,7 +50,7 @@ def test_a_damaged_ledger_is_told_and_hides_no_other_station(settings: Settings)
     places = Places.of(settings.state_dir, "gear")
     places.make()
     places.ledger.write_bytes(b"no database at all" * 1000)
-    assert codes(settings) == [["station_broken"], []]
+    assert codes(settings) == [["ledger_unreadable"], []]
 
 
 def test_a_station_waits_for_its_photos(settings: Settings) -> None:
