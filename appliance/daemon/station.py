@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from appliance.settings import StationSettings
 log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"  # fact: the present schedule
+DAY_S = 86_400.0
 FORMER = "of the part as it was before"
 STARTED_AFRESH = "the banks begin anew with the photos since then"
 ROLES_S = 5.0  # for the intake to have copied its photos
@@ -213,10 +214,17 @@ class Station:
                 f"{len(cleared.removed)} old files of verdicts and heat maps, {cleared.freed_bytes >> 20} MiB"
             )
             tell(log, logging.INFO, "verdicts_removed", said, station=self.name)
+        self._forget_verdicts(today, rules.days)
+
+    def _forget_verdicts(self, today: date, days: int) -> None:
+        """Rows go by the same day as the files: a clock that wakes up years ahead makes nothing old."""
+        midnight = datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()
         with self.ledger.together() as connection:
-            connection.execute(
-                "DELETE FROM verdicts WHERE at < ? AND written = 1", (at - 86_400.0 * rules.days,)
-            )
+            question = "SELECT MAX(at) AS at FROM verdicts WHERE at < ?"
+            newest = connection.execute(question, (midnight,)).fetchone()["at"]
+            if newest is not None:
+                oldest = min(midnight, newest + DAY_S) - DAY_S * days
+                connection.execute("DELETE FROM verdicts WHERE at < ? AND written = 1", (oldest,))
 
     def champion_last(self, champion: str | None) -> int:
         """The number of the newest photo that a run may have learned from."""
