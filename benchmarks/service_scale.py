@@ -109,7 +109,8 @@ def _arriving(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         yield f"after {_taken(bench)}, {WARM} at a time: {after:.0f} MiB, {after / before - 1:+.1%}"
         seconds = _arrive(bench, rng, options.burst)
         pace = options.burst / seconds
-        yield f"a burst of {options.burst} more: {seconds:.0f} s, {pace:.0f} a second; {_memory_mib(bench):.0f} MiB"
+        yield f"a burst of {options.burst} more: {seconds:.0f} s, {pace:.0f} a second"
+        yield f"memory after it: {_memory_mib(bench):.0f} MiB"
 
 
 def _idling(folder: Path, options: argparse.Namespace) -> Iterator[str]:
