@@ -96,19 +96,21 @@ def _calibrated(folder: Path) -> ServiceBench:
 
 
 def _arriving(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """A burst, and memory as photos come."""
+    """Memory as photos come, and a burst of them."""
     bench = ServiceBench(folder, intake=NO_CALIBRATION)
     rng = np.random.default_rng(2)
     with served(bench):
         _arrive(bench, rng, WARM)
         before = _memory_mib(bench)
         yield f"memory after {WARM} photos: {before:.0f} MiB"
-        seconds = _arrive(bench, rng, options.burst)
-        yield f"a burst of {options.burst} photos: {seconds:.0f} s, {options.burst / seconds:.0f} a second"
-        yield f"memory after it: {_memory_mib(bench):.0f} MiB"
-        _arrive(bench, rng, options.most - options.burst - WARM)
+        for _ in range(options.most // WARM - 1):
+            _arrive(bench, rng, WARM)
         after = _memory_mib(bench)
-        yield f"memory after {options.most} photos: {after:.0f} MiB, {after / before - 1:+.1%}"
+        yield f"after {_taken(bench)}, {WARM} at a time: {after:.0f} MiB, {after / before - 1:+.1%}"
+        seconds = _arrive(bench, rng, options.burst)
+        pace = options.burst / seconds
+        yield f"a burst of {options.burst} more: {seconds:.0f} s, {pace:.0f} a second"
+        yield f"memory after it: {_memory_mib(bench):.0f} MiB"
 
 
 def _idling(folder: Path, options: argparse.Namespace) -> Iterator[str]:
@@ -177,8 +179,6 @@ def _files(folder: Path, count: int) -> Iterator[tuple[bytes, Any, str]]:
 
 def _arrive(bench: ServiceBench, rng: np.random.Generator, count: int) -> float:
     """Drop distinct photos, all at once; seconds until the last is taken."""
-    if count <= 0:
-        return 0.0
     before = _taken(bench)
     batch = bench.folder / f"batch_{before}"
     batch.mkdir()

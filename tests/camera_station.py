@@ -140,10 +140,10 @@ def ask(places: Places, question: str) -> list[tuple[object, ...]]:
 
 
 def all_taken(places: Places, camera: Camera) -> bool:
-    """Whether every content that was dropped is a photo of the ledger, which may be about to be made."""
+    """Whether every content that was dropped is a photo of the ledger, which may be about to be made anew."""
     try:
         return {row[0] for row in ask(places, "SELECT sha256 FROM photos")} >= camera.contents
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         return False
 
 
