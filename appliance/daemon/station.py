@@ -50,7 +50,6 @@ DAY_S = 86_400.0
 FORMER = "of the part as it was before"
 STARTED_AFRESH = "the banks begin anew with the photos since then"
 ROLES_S = 5.0  # for the intake to have copied its photos
-DAY_S = 86_400.0
 LEARNED = ("selection", "held_out")  # roles of a support set
 
 
