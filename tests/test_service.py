@@ -67,8 +67,7 @@ def test_a_station_from_the_first_photo_to_a_rollback(bench: ServiceBench, tmp_p
 
     drop(bench.images(), 30, seed=1)
     wait_for(lambda: bench.status()["photos"]["accepted"] == 46)
-    kept = list((bench.places().kept / "golden").iterdir())
-    assert len(kept) == 5
+    wait_for(lambda: len(list((bench.places().kept / "golden").glob("*"))) == 5)
     assert goodparts("recalibrate", "--config", bench.config).code == 0
     wait_for(lambda: bench.status()["last_attempt"]["outcome"] != "first")
     attempt = bench.status()["last_attempt"]
@@ -103,6 +102,7 @@ def test_photos_of_a_running_year_are_judged_on_by_no_bank(bench: ServiceBench) 
     wait_for(lambda: bench.status()["last_attempt"]["outcome"] != "first")
     run = bench.places().runs / bench.status()["last_attempt"]["run_id"]
     learned = {row["sha256"] for row in json.loads((run / "result.json").read_text())["support"]}
+    wait_for(lambda: (bench.places().kept / "golden").is_dir())
     golden = {path.stem for path in (bench.places().kept / "golden").iterdir()}
     anchored = {path.stem for path in (bench.places().kept / "anchored").iterdir()}
     original = json.loads((bench.places().runs / first / "result.json").read_text())["support"]

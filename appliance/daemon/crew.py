@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from pathlib import Path
 
 from appliance.daemon.drift_watch import DriftWatch
 from appliance.daemon.facts import FAULTS, PROBLEMS, SOURCE
 from appliance.daemon.file_systems import tells_of_changes
 from appliance.daemon.folder_loop import FolderLoop
 from appliance.daemon.good_parts import GoodParts
-from appliance.daemon.lane import FileLane, known_files
+from appliance.daemon.lane import FileLane, Outside, known_files
 from appliance.daemon.ledger import Lane
 from appliance.daemon.part import Fault, Part
 from appliance.daemon.scoring_lane import ScoringLane, ScoringPlan, plan_of
@@ -105,8 +106,11 @@ class _Intake:
             ignore=settings.intake.ignore,
             known=known_files(ledger, "good"),
         )
-        handler = GoodParts(ledger, station.images, intake_options(settings), station.box.traits)
+        handler = GoodParts(
+            ledger, station.images, station.places.kept, intake_options(settings), station.box.traits
+        )
         self._beat_name = f"intake {station.name}"
+        self._outside = _outside(station, self._beat_name, station.images)
         self.busy_since: float | None = station.box.clock()  # since when files wait
         self.lane = lane = FileLane(
             "good", ledger, watch, handler, station=station.name, after_each=self._beat
@@ -127,7 +131,8 @@ class _Intake:
         self.busy_since = None if waits else self.busy_since or station.box.clock()
         champion_last = station.champion_last(station.shelf.champion())
         self._drift.look(calibrated=champion_last, at=at)
-        station.set_aside()
+        with self._outside():  # it copies photos
+            station.set_aside()
         return seconds
 
     def _beat(self) -> None:
@@ -138,7 +143,8 @@ class _Scoring:
     def __init__(self, station: Station, plan: ScoringPlan) -> None:
         settings = station.settings
         self.wake = Wake()
-        self.lane = ScoringLane(plan, station.ledger)
+        name = f"scoring {station.name}"
+        self.lane = ScoringLane(plan, station.ledger, outside=_outside(station, name, plan.images))
         self.loop = FolderLoop(
             self.lane,
             self.wake,
@@ -150,3 +156,9 @@ class _Scoring:
     def turn(self) -> float:
         # A new champion is looked for without a photo too: the first one after it shall not wait for it.
         return min(self.loop.turn(), REFRESH_S)
+
+
+def _outside(station: Station, part: str, folder: Path) -> Outside:
+    """Around what a share that hangs may hold up: no new start of the service mends that."""
+    watchdog, clock = station.box.watchdog, station.box.clock
+    return lambda: watchdog.outside(part, f"{folder} does not answer", clock)

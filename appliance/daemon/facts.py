@@ -7,3 +7,4 @@ PROGRESS = "progress"  # {"share", "step"} of the calibration that runs
 AFRESH = "afresh"  # not JSON: since when the part is another one, as the last one said who asked for that
 BEGINS_ANEW = "begins_anew"  # not JSON: there while no calibration has come of that yet
 PRESENT = "present"  # not JSON: what a calibration would hang on now, of `calibrated_with.settings_hash`
+PASSING = "photos_pass"  # not JSON: the camera overwrites or deletes what it wrote, so photos are copied

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.daemon.facts import PASSING
+from appliance.daemon.kept import hold, let_go
 from appliance.daemon.lane import Handled, Record
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.watch import Found
@@ -21,7 +23,7 @@ from appliance.photo_files import shown_name
 # which compares all its photos.
 RECENT = 200
 TRAITS_KEPT = 100_000  # months of most lines; drift looks back thirty days at most
-SWEEP = 1000  # photos between two clearings of what only recent ones need
+SWEEP = 100  # photos between two clearings of what only recent ones need
 
 Traits = Callable[[Pixels], bytes]
 
@@ -29,10 +31,14 @@ Traits = Callable[[Pixels], bytes]
 class GoodParts:
     """The handler of the lane of good parts."""
 
-    def __init__(self, ledger: Ledger, folder: Path, options: IntakeOptions, traits: Traits) -> None:
-        """traits: what of a photo is kept for the test of drift."""
+    def __init__(
+        self, ledger: Ledger, folder: Path, kept: Path, options: IntakeOptions, traits: Traits
+    ) -> None:
+        """kept: for copies, where photos pass. traits: what of a photo is kept for the test of drift."""
         self._ledger = ledger
         self._folder = folder
+        self._kept = kept
+        self._do_pass = ledger.fact(PASSING) is not None
         self._options = options
         self._traits = traits
         self._recent = deque(_recent(ledger), maxlen=RECENT)
@@ -43,11 +49,19 @@ class GoodParts:
         if known is not None:
             return lambda _at: self._again(found, known)
         pixels = pixels_of(data, self._options)
+        if self._do_pass:  # before the ledger counts it: what is counted can be read
+            hold(self._kept, sha256, found.path.suffix, data)
         seen, traits = signature(pixels), self._traits(pixels)
         return lambda at: self._add(found, sha256, seen, traits, at)
 
     def refuse(self, found: Found, error: UnreadablePhoto, at: float) -> None:
         """The ledger's row of the file says all."""
+
+    def lose(self) -> None:
+        """From now on photos are copied: a calibration may come when their files are gone."""
+        if not self._do_pass:
+            self._ledger.set_fact(PASSING, "yes")
+            self._do_pass = True
 
     def _add(self, found: Found, sha256: str, seen: Signature, traits: bytes, at: float) -> Handled:
         near = self._near(sha256, seen)
@@ -57,6 +71,7 @@ class GoodParts:
         if near is None:
             self._recent.append((sha256, seen))
         if number % SWEEP == 0:
+            let_go(self._kept, self._options.maximum)
             self._ledger.keep_last("signatures", RECENT)
             self._ledger.keep_last("traits", TRAITS_KEPT)
         return self._accepted(sha256, near)

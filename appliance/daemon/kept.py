@@ -1,4 +1,5 @@
-"""Copies of the photos that must outlive the camera's folder: the anchored ones and the golden set.
+"""Copies of the photos that must outlive the camera's folder: the anchored ones and the golden set, and the
+newest ones where the camera overwrites or deletes what it wrote.
 
 A file's name says what it is, `golden/SHA256.jpg`: the roles can be read off the folder if the ledger
 is lost.
@@ -21,6 +22,7 @@ from appliance.photo_files import read_file
 
 USES: tuple[Use, ...] = ("anchored", "golden")
 DRAFT = ".draft"
+HELD = "held"  # the newest photos, whatever their use
 
 
 def keep(folder: Path, photo: Path, sha256: str, use: Use) -> Path:
@@ -39,10 +41,36 @@ def keep(folder: Path, photo: Path, sha256: str, use: Use) -> Path:
 def kept(folder: Path) -> Iterator[tuple[Use, str, Path]]:
     """(use, sha256, file) of every copy."""
     for use in USES:
-        if (folder / use).is_dir():
-            for path in sorted((folder / use).iterdir()):
-                if not path.name.startswith("."):
-                    yield use, path.stem, path
+        for path in _files(folder / use):
+            yield use, path.stem, path
+
+
+def hold(folder: Path, sha256: str, suffix: str, data: bytes) -> None:
+    """A copy of a photo whose file may be gone in a moment. OSError."""
+    target = folder / HELD / f"{sha256}{suffix.lower()}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(target, data)
+
+
+def let_go(folder: Path, keep_last: int) -> None:
+    """Delete all held copies but the newest."""
+    copies = sorted(_files(folder / HELD), key=lambda path: path.stat().st_mtime_ns)
+    for path in copies[: max(len(copies) - keep_last, 0)]:
+        path.unlink(missing_ok=True)
+
+
+def copies_of(folder: Path) -> dict[str, Path]:
+    """sha256 -> a copy of the photo, kept for a use or held."""
+    held = {path.stem: path for path in _files(folder / HELD)}
+    return held | {sha256: path for _, sha256, path in kept(folder)}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Whole ones."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def keep_together(folder: Path, photos: Iterable[tuple[Path, str]], use: Use, *, count: int) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,9 @@ class Handled:
 Record = Callable[[float], Handled]  # writes to the ledger what was found; the argument is the time
 
 
+Outside = Callable[[], AbstractContextManager[None]]
+
+
 class Handler(Protocol):
     """What is done with the bytes of a settled file."""
 
@@ -57,6 +61,9 @@ class Handler(Protocol):
 
     def refuse(self, found: Found, error: UnreadablePhoto, at: float) -> None:
         """The file will not serve; inside the ledger's transaction."""
+
+    def lose(self) -> None:
+        """Files that were dealt with were overwritten, or are gone; likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,20 +86,23 @@ class FileLane:
         *,
         station: str,
         after_each: Callable[[], None] = lambda: None,
+        outside: Outside = nullcontext,
     ) -> None:
-        """after_each: called when a file is in the ledger."""
+        """after_each: called when a file is in the ledger. outside: around what a share may hang in."""
         self.lane = lane
         self.watch = watch
         self._ledger = ledger
         self._handler = handler
         self._station = station
         self._after_each = after_each
+        self._outside = outside
         self._settled: list[Found] = []
         self._spared: dict[bytes, Identity] = {}  # files whose last attempt in the ledger does not count
 
     def look(self, now: float, at: float, *, only: Iterable[str] | None = None) -> Look:
         """Look at everything, or `only` at these paths. SourceLost."""
-        look = self.watch.look(now, only=only)
+        with self._outside():
+            look = self.watch.look(now, only=only)
         self._record(look, at)
         waiting = {found.raw for found in look.settled}
         self._settled = [found for found in self._settled if found.raw not in waiting] + look.settled
@@ -153,7 +163,9 @@ class FileLane:
         try:
             if attempts >= MOST_ATTEMPTS:
                 raise UnreadablePhoto("reading it ended the service again and again", "fatal")
-            record = self._handler.examine(found, read_whole(found))
+            with self._outside():
+                data = read_whole(found)
+            record = self._handler.examine(found, data)
         except UnreadablePhoto as error:
             return self._refuse(found, error, now, at)
         with self._ledger.together():
@@ -198,6 +210,8 @@ class FileLane:
             for refused in look.refused:
                 self._turn_away(refused, at)
             self._ledger.forget_files(self.lane, look.gone)
+            if look.overwritten or look.gone:
+                self._handler.lose()
 
     def _turn_away(self, refused: Refused, at: float) -> None:
         """An entry that is not even to be read."""

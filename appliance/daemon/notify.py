@@ -171,16 +171,19 @@ class Watchdog:
             self._parts.pop(part, None)
 
     def beat(self, part: str, now: float) -> None:
-        """It has just got something done, or has looked and found nothing to do. Ends its waiting."""
+        """It has just got something done, or has looked and found nothing to do. Ends its waiting.
+
+        Of a part that has left nothing is heard any more: its thread may outlive it for a while.
+        """
         with self._lock:
-            known = self._parts[part]
-            known.heard_s, known.waits_for = now, None
+            if part in self._parts:
+                self._parts[part].heard_s, self._parts[part].waits_for = now, None
 
     def waits(self, part: str, what: str, now: float) -> None:
         """Until its next beat `part` waits for `what`, which is outside the box: see above what may be."""
         with self._lock:
-            known = self._parts[part]
-            known.heard_s, known.waits_for = now, what
+            if part in self._parts:
+                self._parts[part].heard_s, self._parts[part].waits_for = now, what
 
     @contextmanager
     def outside(self, part: str, what: str, clock: Callable[[], float]) -> Iterator[None]:

@@ -16,8 +16,8 @@ from appliance.daemon.shelf import Shelf
 from appliance.daemon.succession import decide
 from appliance.decode import UnreadablePhoto
 from appliance.errors import UsageError
-from appliance.intake import Pixels, read_photo
-from appliance.near_duplicates import part_numbers
+from appliance.intake import read_photo
+from appliance.near_duplicates import Signature, first_near, signature
 from appliance.photo_files import Listing
 from appliance.plan import Order, Plan, decision_options, intake_options
 from appliance.progress import Progress
@@ -96,15 +96,22 @@ def _judge_photos(
     """Numbered by the part that each shows, across both. One that cannot be read now is left to the contest,
     which names it: it is a part of its own."""
     photos = [*golden, *recent]
-    pixels: dict[int, Pixels] = {}
+    seen: list[Signature] = []
+    parts: list[int] = []
+    places_of: list[int] = []  # the part of each signature
     for place, photo in enumerate(photos):
         try:
-            pixels[place] = read_photo(Path(photo.path), intake_options(plan.station))
+            pixels = read_photo(Path(photo.path), intake_options(plan.station))
         except UnreadablePhoto:
+            parts.append(place)
             continue
-    numbers = dict(zip(pixels, part_numbers(list(pixels.values())), strict=True))
+        mine = signature(pixels)
+        near = first_near(mine, seen)
+        seen.append(mine)
+        parts.append(place if near is None else places_of[near])
+        places_of.append(parts[-1])
     judges = [
-        JudgePhoto(path=Path(photo.path), sha256=photo.sha256, part=numbers.get(place, len(photos) + place))
-        for place, photo in enumerate(photos)
+        JudgePhoto(path=Path(photo.path), sha256=photo.sha256, part=part)
+        for photo, part in zip(photos, parts, strict=True)
     ]
     return judges[: len(golden)], judges[len(golden) :]

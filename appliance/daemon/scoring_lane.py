@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from appliance.daemon.champion import Champion, load_warm
-from appliance.daemon.lane import FileLane, Step, known_files
+from appliance.daemon.lane import FileLane, Outside, Step, known_files
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.places import CHAMPION, VERDICTS
 from appliance.daemon.status import Problem
@@ -72,8 +73,10 @@ def threads_of(asked: int) -> int:
 class ScoringLane:
     """Belongs to one thread. Times `now` are monotonic, `at` seconds since 1970."""
 
-    def __init__(self, plan: ScoringPlan, ledger: Ledger, *, load: Load | None = None) -> None:
-        """load: a run's scorer, ready to serve; None: `load_warm`."""
+    def __init__(
+        self, plan: ScoringPlan, ledger: Ledger, *, load: Load | None = None, outside: Outside = nullcontext
+    ) -> None:
+        """outside: as of `FileLane`. load: a run's scorer, ready to serve; None: `load_warm`."""
         station = plan.station
         load = partial(load_warm, threads=threads_of(plan.threads)) if load is None else load
         self.champion = Champion(plan.state / CHAMPION, load, station=station)
@@ -90,7 +93,13 @@ class ScoringLane:
             known=known_files(ledger, "scored"),
         )
         self._lane = FileLane(
-            "scored", ledger, self.watch, self._judge, station=station, after_each=self._after_each
+            "scored",
+            ledger,
+            self.watch,
+            self._judge,
+            station=station,
+            after_each=self._after_each,
+            outside=outside,
         )
         self._now = 0.0
 

@@ -191,7 +191,7 @@ class Service:
     def _start_one(self, now: float, at: float) -> None:
         waiting = []
         for name, crew in self.crews.items():
-            if now < self._rest.get(name, now) or crew.is_arriving(now):
+            if now < self._rest.get(name, now):
                 continue
             try:
                 answer = crew.station.due(at, uptime_s=now - self._began)
@@ -203,7 +203,8 @@ class Service:
                 start = None if last is None else datetime.fromtimestamp(last.started, UTC)
                 waiting.append(Waiting(station=name, trigger=answer, last_start=start))
         turn = next_station(waiting, now=datetime.fromtimestamp(at, UTC), jumps=self._jumps)
-        if turn is not None:
+        # A burst is waited for, and the turn is not lost meanwhile.
+        if turn is not None and not self.crews[turn.station].is_arriving(now):
             self._start(turn.station, turn.trigger, now, at)
 
     def _start(self, name: str, trigger: Trigger, now: float, at: float) -> None:

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ from appliance.settings import StationSettings
 log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"  # fact: the present schedule
-DAY_S = 86_400.0
 FORMER = "of the part as it was before"
 STARTED_AFRESH = "the banks begin anew with the photos since then"
 ROLES_S = 5.0  # for the intake to have copied its photos
+DAY, DAY_S = len("2026-11-27"), 86_400.0
 LEARNED = ("selection", "held_out")  # roles of a support set
 
 
@@ -128,7 +128,6 @@ class Station:
         if serving.run_id is None:
             self._cannot_serve = serving.problem
         self._restore_roles()
-        self._anchor()
         self._tidy()
 
     def _end_of(self, attempt: Attempt, at: float) -> None:
@@ -158,24 +157,24 @@ class Station:
         self.places.job.unlink(missing_ok=True)
 
     def set_aside(self) -> None:
-        """Let new photos join the golden set, as long as that is not full.
+        """Have photos anchored once there is a champion, and new ones join the golden set until it is full.
 
-        Never one that the champion, or a calibration that runs, may learn from.
+        By the thread of the intake: it reads photos. Golden is never one that the champion, or a calibration
+        that runs, may learn from.
         """
-        wanted, champion = self.settings.recalibration.golden_photos, self.shelf.champion()
-        if champion is None or (self._count("golden") >= wanted and self._has("anchored")):
+        champion = self.shelf.champion()
+        if champion is None or self._looked_at == (looks := (champion, self.ledger.last_photo())):
             return
-        learned = self._learned(champion)
-        newest = self.ledger.last_photo()
-        is_idle = newest <= learned or self._looked_at == (champion, newest)
-        if is_idle or not self._roles.acquire(blocking=False):
+        if not self._roles.acquire(blocking=False):
             return
         try:
-            self._looked_at = (champion, newest)
             self._anchor()
-            if learned == self._learned(champion) and self._has("anchored"):  # nothing began meanwhile
+            learned = self._learned(champion)
+            wanted = self.settings.recalibration.golden_photos
+            if self._has("anchored") and self._count("golden") < wanted and looks[1] > learned:
                 photos = held_photos(self.ledger, self.places.kept)
                 self._keep(to_set_aside(photos, champion_last=learned, count=wanted), "golden")
+            self._looked_at = looks
         finally:
             self._roles.release()
 
@@ -205,26 +204,20 @@ class Station:
     def clean(self, at: float) -> None:
         """What is older or larger than the settings allow goes: runs, verdicts, heat maps, their rows."""
         rules = self.settings.retention
-        self.shelf.tidy(rules.runs)
+        self._tidy()
         verdicts = self.settings.scoring.verdicts or self.places.verdicts
         today = datetime.fromtimestamp(at, UTC).date()
         cleared = clear([verdicts, verdicts / MAPS], today=today, days=rules.days, gib=rules.gib)
-        if cleared.removed:
-            said = (
-                f"{len(cleared.removed)} old files of verdicts and heat maps, {cleared.freed_bytes >> 20} MiB"
-            )
-            tell(log, logging.INFO, "verdicts_removed", said, station=self.name)
-        self._forget_verdicts(today, rules.days)
-
-    def _forget_verdicts(self, today: date, days: int) -> None:
-        """Rows go by the same day as the files: a clock that wakes up years ahead makes nothing old."""
-        midnight = datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()
+        days = {path.name[:DAY] for path in cleared.removed if path.suffix == ".jsonl"}
         with self.ledger.together() as connection:
-            question = "SELECT MAX(at) AS at FROM verdicts WHERE at < ?"
-            newest = connection.execute(question, (midnight,)).fetchone()["at"]
-            if newest is not None:
-                oldest = min(midnight, newest + DAY_S) - DAY_S * days
-                connection.execute("DELETE FROM verdicts WHERE at < ? AND written = 1", (oldest,))
+            for day in days:  # rows go with their files, whatever a wrong clock says
+                start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
+                connection.execute(
+                    "DELETE FROM verdicts WHERE at >= ? AND at < ? AND written = 1", (start, start + DAY_S)
+                )
+        if cleared.removed:
+            said = f"{len(cleared.removed)} old files of verdicts, {cleared.freed_bytes >> 20} MiB"
+            tell(log, logging.INFO, "verdicts_removed", said, station=self.name)
 
     def champion_last(self, champion: str | None) -> int:
         """The number of the newest photo that a run may have learned from."""
@@ -308,11 +301,6 @@ class Station:
         if outcome in PROMOTED:
             self._cannot_serve = None
             self.ledger.set_fact(BEGINS_ANEW, None)
-            if self._roles.acquire(blocking=False):  # else with the next new photo
-                try:
-                    self._anchor()
-                finally:
-                    self._roles.release()
         self.attempts.end(number, at=at, outcome=outcome, message=reason)
         self._said(f"calibration_{outcome}", reason, at, run_id=run.name, detector=result["chosen"])
         self._tidy()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.daemon.job import JobPhoto
-from appliance.daemon.kept import kept
+from appliance.daemon.kept import copies_of
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.lots import Held
 from appliance.daemon.status import PhotoCounts
@@ -31,7 +31,7 @@ WHERE lane = 'good' AND sha256 = ? AND state IN ('accepted', 'duplicate') ORDER 
 
 def held_photos(ledger: Ledger, folder: Path) -> list[Held]:
     """Distinct photos that can be read, in the camera's folder or as a copy, in the order of arrival."""
-    copies = {sha256 for _, sha256, _ in kept(folder)}
+    copies = copies_of(folder)
     return [
         Held(
             number=row["number"],
@@ -46,7 +46,7 @@ def held_photos(ledger: Ledger, folder: Path) -> list[Held]:
 
 def job_photos(photos: Iterable[Held], ledger: Ledger, images: Path, folder: Path) -> tuple[JobPhoto, ...]:
     """Where each is read: a copy first, which nobody else deletes. `folder`: of the copies."""
-    copies = {sha256: path for _, sha256, path in kept(folder)}
+    copies = copies_of(folder)
     root = os.path.realpath(images)
     found = []
     for photo in photos:

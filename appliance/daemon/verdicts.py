@@ -85,6 +85,9 @@ class Judge:
         scored = Scored(path=self._path(found), detector=chosen, error=reason)
         self._insert(found.raw, sha256, scored, loaded, at)
 
+    def lose(self) -> None:
+        """A verdict outlives its photo."""
+
     def _scored(self, found: Found, data: bytes, loaded: Loaded) -> tuple[Scored, Pictures]:
         """UnreadablePhoto also where the detector fails: the lane comes back to the photo for a while."""
         try:

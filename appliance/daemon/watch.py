@@ -68,6 +68,7 @@ class Look:
     refused: list[Refused] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
     seen: list[tuple[bytes, Identity]] = field(default_factory=list)  # new, or changed since the last look
+    overwritten: int = 0  # of these, files that had been dealt with as they were before
 
 
 @dataclass(slots=True)
@@ -208,6 +209,7 @@ class Watch:
         if pending is None or pending.identity != identity:
             self._pending[raw] = _Pending(identity, since=now, not_before=now + self._settle_s)
             found.seen.append((raw, identity))
+            found.overwritten += raw in self._known
         elif now >= pending.not_before:
             self._settle(entry, root, raw, status, now - pending.since, found)
 

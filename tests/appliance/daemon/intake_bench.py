@@ -21,8 +21,16 @@ SETTLE_S = 0.5
 class Bench:
     """`folder` is the camera's, `state` the ledger's. A second one on the same places is a restart."""
 
-    def __init__(self, tmp_path: Path, *, follow_links: bool = False, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        *,
+        follow_links: bool = False,
+        ignore: tuple[str, ...] = (),
+        options: IntakeOptions | None = None,
+    ) -> None:
         self.folder = tmp_path / "photos"
+        self.kept = tmp_path / "kept"
         self.folder.mkdir(exist_ok=True)
         self.now = 1000.0
         self.ledger = Ledger(tmp_path / "ledger.sqlite")
@@ -33,7 +41,9 @@ class Bench:
             ignore=ignore,
             known=known_files(self.ledger, "good"),
         )
-        handler = GoodParts(self.ledger, self.folder, IntakeOptions(), lambda pixels: b"")
+        handler = GoodParts(
+            self.ledger, self.folder, tmp_path / "kept", options or IntakeOptions(), lambda pixels: b""
+        )
         self.lane = FileLane("good", self.ledger, watch, handler, station="s")
 
     def tick(self, times: int = 1, *, seconds: float = 1.0, only: list[str] | None = None) -> Look:

@@ -13,9 +13,10 @@ import pytest
 
 from appliance.daemon import good_parts
 from appliance.daemon.lane import MOST_ATTEMPTS
-from appliance.daemon.stock import distinct_since
+from appliance.daemon.stock import distinct_since, held_photos, job_photos
 from appliance.daemon.watch import GIVE_UP_S, SourceLost
 from appliance.errors import GoodpartsError
+from appliance.intake import IntakeOptions
 from tests.appliance.daemon.intake_bench import Bench, hashes, photos
 from tests.pictures import draw_part, encoded, with_noise
 
@@ -479,3 +480,35 @@ def test_a_file_that_has_the_program_fail_is_refused_and_takes_no_other_along(
     assert failed == MOST_ATTEMPTS
     assert bench.code("00.jpg") == "fatal"
     assert sorted(bench.taken()) == sorted(hashes(files))
+
+
+@pytest.mark.parametrize("drop", [rewritten_in_place, same_name_every_time, deleted_and_sent_again])
+def test_where_photos_pass_their_copies_can_be_read(tmp_path: Path, drop: Drop) -> None:
+    """All but the first, which told that they do."""
+    bench, files = Bench(tmp_path), photos(5)
+    drop(bench, files)
+    bench.tick(3)
+    for path in bench.folder.iterdir():
+        path.unlink()
+    (bench.folder / "other.jpg").write_bytes(photos(1, seed=9)[0])
+    bench.tick(3)
+    held = held_photos(bench.ledger, bench.kept)
+    assert len(held) >= (5 if drop is not deleted_and_sent_again else 1)
+    for job in job_photos(held, bench.ledger, bench.folder, bench.kept):
+        assert hashes([Path(job.path).read_bytes()]) == [job.sha256]
+
+
+def test_where_photos_stay_nothing_is_copied(tmp_path: Path) -> None:
+    """The camera's folder is the archive."""
+    bench = Bench(tmp_path)
+    at_once(bench, photos(5))
+    bench.tick(3)
+    assert not bench.kept.exists()
+
+
+def test_copies_are_bounded(tmp_path: Path, monkeypatch) -> None:
+    """The newest stay, as many as a calibration can take."""
+    monkeypatch.setattr(good_parts, "SWEEP", 1)
+    bench = Bench(tmp_path, options=IntakeOptions(maximum=3))
+    same_name_every_time(bench, photos(7))
+    assert len(list((bench.kept / "held").iterdir())) <= 4
