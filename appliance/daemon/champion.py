@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.daemon.logs import tell
+from appliance.daemon.shelf import Shelf
 from appliance.daemon.status import Problem
 from appliance.errors import GoodpartsError, place_of
 from appliance.pictures import Pictures
@@ -67,16 +68,32 @@ class Champion:
 
     def _try(self, target: str, now: float) -> None:
         run_id = Path(target).name
-        try:
-            self.loaded = Loaded(run_id=run_id, scorer=self._load(self._link.parent / target))
-        except (GoodpartsError, EngineError) as error:
-            self._fail(run_id, str(error), now)
-        except Exception as error:  # a plug-in's detector may raise anything: the last run must serve on
-            self._fail(run_id, f"{place_of(error)}: {type(error).__name__}: {error}", now)
-        else:
+        reason = self._load_run(self._link.parent / target)
+        if reason is None:
             self.problem, self._retry_at = None, None
             said = f"run {run_id} judges new parts"
             tell(log, logging.INFO, "champion_loaded", said, station=self._station, run_id=run_id)
+            return
+        if self.loaded is None:
+            self._stand_in()
+        self._fail(run_id, reason, now)
+
+    def _load_run(self, run: Path) -> str | None:
+        """Why it cannot be loaded; None where it is."""
+        try:
+            self.loaded = Loaded(run_id=run.name, scorer=self._load(run))
+        except (GoodpartsError, EngineError) as error:
+            return str(error)
+        except Exception as error:  # a plug-in's detector may raise anything: the last run must serve on
+            return f"{place_of(error)}: {type(error).__name__}: {error}"
+        return None
+
+    def _stand_in(self) -> None:
+        """After a start nothing is loaded that could judge on: an earlier champion does, the last able to."""
+        shelf = Shelf(self._link.parent)
+        for run_id in shelf.former():
+            if self._load_run(shelf.path(run_id)) is None:
+                return
 
     def _fail(self, run_id: str, reason: str, now: float) -> None:
         self._retry_at = now + RETRY_S

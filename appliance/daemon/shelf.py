@@ -86,6 +86,10 @@ class Shelf:
         is_ours = target.parent == Path(RUNS) and RUN_ID.fullmatch(target.name) is not None
         return target.name if is_ours else None
 
+    def former(self) -> list[str]:
+        """The champions before the present one that are still there, the last first."""
+        return [run_id for run_id in reversed(self._line()[:-1]) if (self._runs / run_id).is_dir()]
+
     def promote(self, run_id: str, *, by: str = SERVICE, reason: str, now: datetime) -> Change:
         """Make a run serve. UsageError if it is not whole or serves already, StateError if it cannot be done;
         then the one before serves on."""
@@ -227,8 +231,7 @@ class Shelf:
 
     def _previous(self) -> str:
         """The champion before the present one that is still there. UsageError if there is none."""
-        earlier = (run_id for run_id in reversed(self._line()[:-1]) if (self._runs / run_id).is_dir())
-        previous = next(earlier, None)
+        previous = next(iter(self.former()), None)
         if previous is None:
             others = [row.run_id for row in self.runs() if not row.serves]
             remedy = f"Name one of {', '.join(others)}." if others else "There is no other run."

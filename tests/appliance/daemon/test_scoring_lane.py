@@ -12,6 +12,7 @@ import pytest
 
 from appliance.daemon.champion import RETRY_S, WARMING_PASSES, load_warm
 from appliance.daemon.ledger import Ledger
+from appliance.daemon.promotions import Promotion
 from appliance.daemon.scoring_lane import (
     CHAMPION,
     ScoringLane,
@@ -131,6 +132,32 @@ def test_a_first_champion_that_cannot_be_loaded_is_a_failure(tmp_path: Path) -> 
     bench.promote("R2")
     bench.tick()
     assert [line["run_id"] for line in bench.lines()] == ["R2", "R2"] and not bench.lane.problems
+
+
+def test_after_a_start_the_champion_before_stands_in(tmp_path: Path) -> None:
+    """Where the present one cannot be loaded, its engine being gone; of runs that never served none does."""
+    bench = Bench(tmp_path)
+    entries = [
+        Promotion(
+            time="2026-11-26T00:00:00Z", run_id=run, before=before, kind="promotion", by="x", reason="x"
+        )
+        for run, before in (("R1", None), ("R2", "R1"))
+    ]
+    (bench.state / "promotions.jsonl").write_text("".join(f"{entry.line()}\n" for entry in entries))
+    for name in ("R1", "R2", "R3"):
+        (bench.state / "runs" / name).mkdir(parents=True, exist_ok=True)
+    bench.broken = {"R2"}
+    bench.promote("R2")
+    _drop(bench, 2)
+    bench.tick(3)
+    assert [line["run_id"] for line in bench.lines()] == ["R1"] * 2
+    (problem,) = bench.lane.problems
+    assert problem.severity == "degraded" and "R1 judges on" in problem.text
+    bench.broken = set()
+    bench.tick(seconds=RETRY_S)
+    _drop(bench, 1, first=9)
+    bench.tick(3)
+    assert bench.lines()[-1]["run_id"] == "R2" and not bench.lane.problems
 
 
 def test_a_champion_that_is_no_link_is_a_problem_until_it_is_one(tmp_path: Path) -> None:

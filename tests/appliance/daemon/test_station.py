@@ -417,17 +417,3 @@ def test_what_a_screen_found_waits_for_a_persons_word(stage: Stage) -> None:
     stage.station.finish(number, None, stage.at)
     words = [stage.ledger.photo(sha) for sha in (said, asked)]
     assert [row["word"] for row in words if row is not None] == ["good", "suspicious"]
-
-
-def test_a_clock_that_jumped_makes_no_verdict_old(tmp_path: Path) -> None:
-    """Five years ahead all rows would be; what is older than the newest by more than it may goes."""
-    stage = Stage(tmp_path)
-    question = "INSERT INTO verdicts (path, sha256, at, verdict, row, written) VALUES (?, ?, ?, ?, ?, 1)"
-    with stage.ledger.together() as connection:
-        for name, days_ago in ((b"new.png", 1), (b"old.png", 364), (b"older.png", 368)):
-            at = stage.at - DAY * days_ago
-            connection.execute(question, (name, name.decode(), at, "good", "{}"))
-    for at in (stage.at + 5 * 366 * DAY, stage.at - 5 * 366 * DAY, stage.at):
-        stage.station.clean(at)
-        left = {row["path"] for row in stage.ledger.ask("SELECT path FROM verdicts")}
-        assert left == {b"new.png", b"old.png"}
