@@ -16,6 +16,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from engines.errors import EngineError
+
 
 class GoodpartsError(Exception):
     """A fault that a person can mend; `exit_code` is what the command line returns for it."""
@@ -54,3 +56,10 @@ def place_of(error: BaseException) -> str:
     """The file and line that raised, where an error is nobody's but the program's."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(last.filename).name}, line {last.lineno}"
+
+
+def in_words(error: Exception) -> str:
+    """What a person is told of any error: a fault of the program with its place."""
+    if isinstance(error, GoodpartsError | EngineError | OSError):
+        return str(error)
+    return f"internal fault: {place_of(error)}: {type(error).__name__}: {error}"

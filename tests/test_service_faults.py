@@ -550,7 +550,9 @@ def _rest(service: Service, station: Station) -> None:
 
     def rests() -> bool:
         service.tick()
-        answer = one.station.due(service.box.wall(), uptime_s=service.box.clock() - service._began)
+        answer = one.station.due(
+            service.box.wall(), uptime_s=service.box.clock() - service._calibrations._began
+        )
         return (
             service.calibrating is None
             and isinstance(answer, Wait)

@@ -129,10 +129,10 @@ class _Intake:
         seconds = self.loop.turn()
         waits = self.loop.is_first_over and not self.lane.waiting
         self.busy_since = None if waits else self.busy_since or station.box.clock()
-        champion_last = station.champion_last(station.shelf.champion())
+        champion_last = station.roles.champion_last(station.shelf.champion())
         self._drift.look(calibrated=champion_last, at=at)
         with self._outside():  # it copies photos
-            station.set_aside()
+            station.roles.set_aside()
         return seconds
 
     def _beat(self) -> None:

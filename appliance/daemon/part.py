@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from appliance.daemon.logs import tell
 from appliance.daemon.notify import Watchdog
-from appliance.errors import GoodpartsError, place_of
-from engines.errors import EngineError
+from appliance.errors import in_words
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +80,8 @@ class Part:
     def _guarded(self) -> float:
         try:
             seconds = self._turn()
-        except (GoodpartsError, EngineError, OSError) as error:
-            return self._failed(str(error), error)
         except Exception as error:  # one station's fault must not end the others
-            return self._failed(f"internal fault: {place_of(error)}: {type(error).__name__}: {error}", error)
+            return self._failed(in_words(error), error)
         self.fault, self._pause_s = None, FIRST_PAUSE_S
         return seconds
 

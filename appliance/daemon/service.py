@@ -7,16 +7,13 @@ said, and tried again.
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.daemon.box import Box
-from appliance.daemon.child import Child, Failure, memory_limit
+from appliance.daemon.calibrations import Calibrations, Ended
 from appliance.daemon.crew import Crew
-from appliance.daemon.facts import PROGRESS
 from appliance.daemon.installed import engine_hashes
 from appliance.daemon.ledger import LedgerDamaged
 from appliance.daemon.logs import tell
@@ -25,28 +22,17 @@ from appliance.daemon.rebuild import open_ledger, rebuilt
 from appliance.daemon.station import Station
 from appliance.daemon.status import BoxStatus, Problem, StationStatus
 from appliance.daemon.status_reading import read_status
-from appliance.daemon.triggers import Trigger, Waiting, jumps_after, next_station
-from appliance.errors import ConfigurationError, GoodpartsError, UsageError, place_of
+from appliance.errors import ConfigurationError, GoodpartsError, UsageError, in_words
 from appliance.settings import Settings, StationSettings, load
 from engines.errors import EngineError
 
 log = logging.getLogger(__name__)
 
-ASK_EVERY_S = 2.0  # between two looks whether a station is due
-PROGRESS_EVERY_S = 5.0
 CLEAN_EVERY_S = 3600.0
 ENGINES_EVERY_S = 60.0  # between two looks whether engines were installed, or taken away
 TRY_AGAIN_S = 30.0  # a station that could not be opened
 # What only a new process takes: nobody's work is ended for it on its own.
 FIXED = ("state_dir", "http")
-
-
-@dataclass(slots=True)
-class _Running:
-    station: str
-    attempt: int
-    child: Child
-    trigger: Trigger
 
 
 class Service:
@@ -60,14 +46,11 @@ class Service:
         self.broken: dict[str, str] = {}  # stations that could not be opened, and why
         self.refused: str | None = None  # why the present file of settings is not in use
         self.started = box.wall()
-        self._began = box.clock()
-        self._running: _Running | None = None
-        self._jumps = 0
-        self._next_ask = self._next_try = self._next_progress = box.clock()
+        self._calibrations = Calibrations(began=box.clock(), trouble=self._trouble)
+        self._next_try = box.clock()
         self._next_clean = box.clock() + CLEAN_EVERY_S
         self._next_engines = box.clock() + ENGINES_EVERY_S
         self._seen = _stamp(config)
-        self._rest: dict[str, float] = {}  # until when a station that could not begin is left alone
         self._damaged: dict[str, LedgerDamaged] = {}  # ledgers that this thread found damaged
         self._waiting: dict[str, StationSettings] = {}  # new settings of a station that calibrates
         self._unnoted: dict[str, str] = {}  # stations whose ledger takes no note of what is wrong, and why
@@ -79,9 +62,7 @@ class Service:
 
     def close(self) -> None:
         """End what runs; a calibration is begun anew after the next start."""
-        if self._running is not None:
-            self._running.child.stop()
-            self._end_calibration(self._running, self.box.wall())
+        self._calibrations.stop(self.crews, self.box.wall())
         for name in list(self.crews):
             self._close(name)
 
@@ -89,11 +70,7 @@ class Service:
         """What is to be done about once a second."""
         now, at = self.box.clock(), self.box.wall()
         self._mend(at)
-        if self._running is not None:
-            self._mind(self._running, now, at)
-        if self._running is None and now >= self._next_ask:
-            self._next_ask = now + ASK_EVERY_S
-            self._start_one(now, at)
+        self._after(self._calibrations.tick(self.crews, now, at))
         if now >= self._next_try:
             self._next_try = now + TRY_AGAIN_S
             self._open_broken()
@@ -129,7 +106,7 @@ class Service:
     @property
     def calibrating(self) -> str | None:
         """The station that calibrates."""
-        return None if self._running is None else self._running.station
+        return self._calibrations.station
 
     # Stations
 
@@ -157,7 +134,7 @@ class Service:
         self._unnoted.pop(name, None)
 
     def _break(self, name: str, error: Exception) -> None:
-        text = _said(error)
+        text = in_words(error)
         if self.broken.get(name) != text:
             tell(log, logging.ERROR, "station_broken", text, station=name, error=error)
         self.broken[name] = text
@@ -186,77 +163,16 @@ class Service:
                 continue
             self._open(station.settings)
 
-    # Calibrations
-
-    def _start_one(self, now: float, at: float) -> None:
-        waiting = []
-        for name, crew in self.crews.items():
-            if now < self._rest.get(name, now):
-                continue
-            try:
-                answer = crew.station.due(at, uptime_s=now - self._began)
-                last = crew.station.attempts.last()
-            except Exception as error:  # likewise
-                self._trouble(name, "station_failed", error)
-                continue
-            if isinstance(answer, Trigger):
-                start = None if last is None else datetime.fromtimestamp(last.started, UTC)
-                waiting.append(Waiting(station=name, trigger=answer, last_start=start))
-        turn = next_station(waiting, now=datetime.fromtimestamp(at, UTC), jumps=self._jumps)
-        # A burst is waited for, and the turn is not lost meanwhile.
-        if turn is not None and not self.crews[turn.station].is_arriving(now):
-            self._start(turn.station, turn.trigger, now, at)
-
-    def _start(self, name: str, trigger: Trigger, now: float, at: float) -> None:
-        station = self.crews[name].station
-        rules = station.settings.recalibration
-        try:
-            attempt, job = station.begin(trigger, at)
-        except Exception as error:  # likewise
-            self._trouble(name, "calibration_not_begun", error)
-            self._rest[name] = now + TRY_AGAIN_S
+    def _after(self, ended: Ended | None) -> None:
+        """New settings that waited for a calibration's end are taken. One whose result was not: its attempt
+        stays open, and is brought to its end when the station is opened again."""
+        if ended is None:
             return
-        self._jumps = jumps_after(self._jumps, trigger)
-        limit = memory_limit(rules.memory_mib)
-        try:
-            child = Child(job, memory_bytes=limit, time_limit_s=3600 * rules.time_limit_h, now=now)
-        except OSError as error:  # no memory for another process
-            self._trouble(name, "calibration_not_begun", error)
-            station.finish(attempt, Failure(kind="failed", text=f"its process: {error}"), at)
-            return
-        self._running = _Running(name, attempt, child, trigger)
-
-    def _mind(self, running: _Running, now: float, at: float) -> None:
-        if not running.child.watch(now):
-            self._end_calibration(running, at)
-        elif now >= self._next_progress:
-            self._next_progress = now + PROGRESS_EVERY_S
-            self._note_progress(running)
-
-    def _note_progress(self, running: _Running) -> None:
-        said = running.child.progress
-        fact = {"share": round(said.share, 3), "step": said.step}
-        try:
-            self.crews[running.station].station.ledger.set_fact(PROGRESS, json.dumps(fact))
-        except GoodpartsError as error:
-            self._trouble(running.station, "station_failed", error)
-
-    def _end_calibration(self, running: _Running, at: float) -> None:
-        failure = running.child.finish()
-        station = self.crews[running.station].station
-        try:
-            station.finish(running.attempt, failure, at)
-            station.ledger.set_fact(PROGRESS, None)
-        except Exception as error:  # also an internal fault is this station's alone
-            # The attempt stays open, and is brought to its end when the station is opened again.
-            self._trouble(running.station, "calibration_not_taken", error)
-            self._running = None
-            self._close(running.station)
-            self._break(running.station, error)
-            return
-        self._running = None
-        if running.station in self._waiting:
-            self._replace(self._waiting.pop(running.station))
+        if ended.error is not None:
+            self._close(ended.station)
+            self._break(ended.station, ended.error)
+        elif ended.station in self._waiting:
+            self._replace(self._waiting.pop(ended.station))
 
     def _note_facts(self) -> None:
         for name, crew in self.crews.items():
@@ -278,7 +194,7 @@ class Service:
     def _trouble(self, name: str, event: str, error: Exception) -> None:
         if isinstance(error, LedgerDamaged):
             self._damaged[name] = error
-        tell(log, logging.ERROR, event, _said(error), station=name, error=error)
+        tell(log, logging.ERROR, event, in_words(error), station=name, error=error)
 
     # Settings
 
@@ -290,7 +206,7 @@ class Service:
             self._check_fixed(settings)
             hashes = engine_hashes(settings.engines, settings.stations)
         except (GoodpartsError, EngineError, OSError) as error:
-            self.refused = _said(error)
+            self.refused = in_words(error)
             tell(log, logging.ERROR, "settings_refused", self.refused, error=error)
             return
         self.refused = None
@@ -304,7 +220,7 @@ class Service:
         try:
             hashes = engine_hashes(self.settings.engines, self.settings.stations)
         except (EngineError, OSError) as error:
-            tell(log, logging.ERROR, "engines_unreadable", _said(error), error=error)
+            tell(log, logging.ERROR, "engines_unreadable", in_words(error), error=error)
             return
         if hashes != self.box.engine_hashes:
             tell(log, logging.INFO, "engines_changed", "stations begin anew with them")
@@ -341,9 +257,9 @@ class Service:
 
     def _drop(self, name: str) -> None:
         """The station is no more in the settings; its folder stays."""
-        if self._running is not None and name == self._running.station:
-            self._running.child.stop()
-            self._end_calibration(self._running, self.box.wall())
+        self._waiting.pop(name, None)
+        if name == self.calibrating:
+            self._after(self._calibrations.stop(self.crews, self.box.wall()))
         self.broken.pop(name, None)
         if name in self.crews:
             self._close(name)
@@ -382,9 +298,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, GoodpartsError | EngineError | OSError):
-        return str(error)
-    return f"internal fault: {place_of(error)}: {type(error).__name__}: {error}"

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,23 +21,23 @@ from appliance.daemon.drift_watch import FACT as DRIFT
 from appliance.daemon.durable import StateError
 from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT
 from appliance.daemon.installed import candidate_names, of_station
-from appliance.daemon.job import Job, JobPhoto
-from appliance.daemon.kept import keep, keep_together, kept, release
+from appliance.daemon.job import Job
+from appliance.daemon.kept import release
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.logs import tell
-from appliance.daemon.lots import Held, Lots, Use, first_lots, later_lots, to_anchor, to_set_aside
+from appliance.daemon.lots import Lots, first_lots, later_lots
 from appliance.daemon.places import Places
 from appliance.daemon.promotions import came_true, read_promotions
 from appliance.daemon.retention import clear
+from appliance.daemon.roles import Roles
 from appliance.daemon.shelf import JOURNAL, Shelf
 from appliance.daemon.situation import SERVED, situation_of
-from appliance.daemon.stock import held_photos, job_photos, suspected, words_of
+from appliance.daemon.stock import held_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.verdict_maps import FOLDER as MAPS
 from appliance.daemon.words import say_together
 from appliance.daemon.zones import zone_of
-from appliance.decode import UnreadablePhoto
-from appliance.errors import GoodpartsError, UsageError
+from appliance.errors import UsageError
 from appliance.run_folder import RESULT, read_result
 from appliance.settings import StationSettings
 
@@ -70,10 +68,7 @@ class Station:
         )
         self.zone = zone_of(settings.recalibration.time_zone)
         self._cannot_serve: str | None = None  # why the champion has to be replaced, if it has
-        self._roles = (
-            threading.Lock()
-        )  # held while photos are chosen for a calibration, or for the golden set
-        self._looked_at: tuple[str, int] | None = None  # champion, newest photo: nothing is left to set aside
+        self.roles = Roles(settings, ledger, self.attempts, self.shelf, self.places, replaces=self._replaces)
         self.ledger.set_fact(PRESENT, self.present)
         self._note_schedule(box.wall())
 
@@ -92,7 +87,7 @@ class Station:
     def begin(self, trigger: Trigger, at: float) -> tuple[int, Path]:
         """Write the job, open the attempt: (its number, the job's file)."""
         run_id = f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-        with self._roles_stay():
+        with self.roles.stay():
             lots = self._lots()
             self._job(lots, trigger, run_id).save(self.places.job)
             with self.ledger.together():
@@ -127,7 +122,7 @@ class Station:
             self._said("champion_damaged", serving.problem, at)
         if serving.run_id is None:
             self._cannot_serve = serving.problem
-        self._restore_roles()
+        self.roles.restore()
         self._tidy()
 
     def _end_of(self, attempt: Attempt, at: float) -> None:
@@ -156,51 +151,6 @@ class Station:
             self._take(attempt.number, job, at)
         self.places.job.unlink(missing_ok=True)
 
-    def set_aside(self) -> None:
-        """Have photos anchored once there is a champion, and new ones join the golden set until it is full.
-
-        By the thread of the intake: it reads photos. Golden is never one that the champion, or a calibration
-        that runs, may learn from.
-        """
-        champion = self.shelf.champion()
-        if champion is None or self._looked_at == (looks := (champion, self.ledger.last_photo())):
-            return
-        if not self._roles.acquire(blocking=False):
-            return
-        try:
-            self._anchor()
-            learned = self._learned(champion)
-            wanted = self.settings.recalibration.golden_photos
-            if self._has("anchored") and self._count("golden") < wanted and looks[1] > learned:
-                photos = held_photos(self.ledger, self.places.kept)
-                self._keep(to_set_aside(photos, champion_last=learned, count=wanted), "golden")
-            self._looked_at = looks
-        finally:
-            self._roles.release()
-
-    def _learned(self, champion: str) -> int:
-        """The newest photo that is or may soon be in a bank."""
-        return max([self.champion_last(champion), *(one.last_photo for one in self.attempts.open())])
-
-    @contextmanager
-    def _roles_stay(self) -> Iterator[None]:
-        """No photo becomes golden meanwhile. GoodpartsError if one takes long, as of a share that hangs."""
-        if not self._roles.acquire(timeout=ROLES_S):
-            raise GoodpartsError(
-                f"{self.images}: photos are still being copied from there. It is tried again."
-            )
-        try:
-            yield
-        finally:
-            self._roles.release()
-
-    def _has(self, role: Use) -> bool:
-        return self._count(role) > 0
-
-    def _count(self, role: Use) -> int:
-        question = "SELECT COUNT(*) AS n FROM photos WHERE role = ? AND word IS NOT 'bad'"
-        return int(self.ledger.ask(question, role)[0]["n"])
-
     def clean(self, at: float) -> None:
         """What is older or larger than the settings allow goes: runs, verdicts, heat maps, their rows."""
         rules = self.settings.retention
@@ -223,17 +173,12 @@ class Station:
                 oldest = min(midnight, newest + DAY_S) - DAY_S * days
                 connection.execute("DELETE FROM verdicts WHERE at < ? AND written = 1", (oldest,))
 
-    def champion_last(self, champion: str | None) -> int:
-        """The number of the newest photo that a run may have learned from."""
-        attempt = None if champion is None else self.attempts.of_run(champion)
-        return 0 if attempt is None else attempt.last_photo
-
     def _start_afresh_if_asked(self, at: float) -> None:
         """What is asked for is then a calibration, as soon as there are enough photos of the new part."""
         for number, asked, kind, arguments in self.ledger.requests():
             since = arguments.get("since")
             if kind == "recalibrate" and since is not None:
-                with self._roles_stay():
+                with self.roles.stay():
                     self.start_afresh(float(since), at, request=number, asked=asked)
 
     def start_afresh(self, since: float, at: float, *, request: int, asked: float) -> None:
@@ -267,7 +212,7 @@ class Station:
             return first_lots(photos, maximum=self.settings.intake.maximum)
         return later_lots(
             photos,
-            champion_last=self.champion_last(champion),
+            champion_last=self.roles.champion_last(champion),
             maximum=self.settings.intake.maximum,
             recent_count=self.settings.recalibration.recent_photos,
         )
@@ -279,9 +224,9 @@ class Station:
             engines=self.box.engines.model_dump(mode="json"),
             images=str(self.images),
             out=str(self.shelf.path(run_id)),
-            photos=self._files(lots.support),
-            golden=self._files(lots.golden),
-            recent=self._files(lots.recent),
+            photos=self.roles.files(lots.support),
+            golden=self.roles.files(lots.golden),
+            recent=self.roles.files(lots.recent),
             trigger=trigger.reason,
             reason=trigger.sentence,
             words=words_of(self.ledger),
@@ -364,57 +309,11 @@ class Station:
             if is_new:
                 self._said("photo_suspicious", f"{suspect['name']}: {suspect['reason']}", at)
 
-    def _anchor(self) -> None:
-        """Of a station without anchored photos: some of those that the champion has learned from."""
-        champion = self.shelf.champion()
-        if champion is None or self._replaces() is not None or self._has("anchored"):
-            return
-        try:
-            self._anchor_from(champion)
-        except (OSError, UsageError) as error:  # as of a full disk: with the next new photo again
-            tell(log, logging.WARNING, "not_anchored", str(error), station=self.name)
-
-    def _anchor_from(self, champion: str) -> None:
-        support = read_result(self.shelf.path(champion))["support"]
-        used = {row["sha256"] for row in support if row["role"] in LEARNED}
-        photos = [photo for photo in held_photos(self.ledger, self.places.kept) if photo.sha256 in used]
-        rules, maximum = self.settings.recalibration, self.settings.intake.maximum
-        files = self._files(to_anchor(photos, maximum=maximum, share=1.0))
-        done = keep_together(
-            self.places.kept,
-            ((Path(photo.path), photo.sha256) for photo in files),
-            "anchored",
-            count=len(to_anchor(photos, maximum=maximum, share=rules.anchored_share)),
-        )
-        with self.ledger.together():
-            for sha256 in done:
-                self.ledger.set_photo(sha256, role="anchored")
-
-    def _keep(self, photos: Sequence[Held], use: Use) -> None:
-        """Copy first, then note: what the ledger calls kept is there."""
-        for photo in self._files(photos):
-            try:
-                keep(self.places.kept, Path(photo.path), photo.sha256, use)
-            except UnreadablePhoto as error:  # gone meanwhile: another one takes its place
-                tell(log, logging.WARNING, "photo_gone", f"{photo.name}: {error}", station=self.name)
-                continue
-            self.ledger.set_photo(photo.sha256, role=use)
-
     def _replaces(self) -> str | None:
         """Why the champion has to be replaced, if it has: the end of a sentence."""
         if self.ledger.fact(BEGINS_ANEW) is not None:
             return "it was made for the part as it was before"
         return self._cannot_serve
-
-    def _files(self, photos: Sequence[Held]) -> tuple[JobPhoto, ...]:
-        return job_photos(photos, self.ledger, self.images, self.places.kept)
-
-    def _restore_roles(self) -> None:
-        """The copies say what is kept, also to a ledger that was made again."""
-        for use, sha256, _ in kept(self.places.kept):
-            known = self.ledger.photo(sha256)
-            if known is not None and known["role"] is None:
-                self.ledger.set_photo(sha256, role=use)
 
     def _note_schedule(self, at: float) -> None:
         """A schedule that was just set is not caught up."""

@@ -19,8 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from appliance.daemon.job import Job
-from appliance.errors import ConfigurationError, GoodpartsError, ImagesError, place_of
-from engines.errors import EngineError
+from appliance.errors import ConfigurationError, ImagesError, in_words
 
 
 def main(arguments: list[str]) -> int:
@@ -72,11 +71,9 @@ def _kind(error: Exception) -> str:
 
 
 def _text(error: Exception) -> str:
-    if isinstance(error, GoodpartsError | EngineError):
-        return str(error)
     if isinstance(error, MemoryError):
         return "the memory does not suffice. Lower intake.working_px or intake.maximum, or add memory."
-    return f"internal fault: {place_of(error)}: {type(error).__name__}: {error}"
+    return in_words(error)
 
 
 def _end_with_parent() -> None:

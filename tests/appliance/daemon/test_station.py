@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from appliance.daemon import roles as roles_module
 from appliance.daemon import station as station_module
 from appliance.daemon.child import Failure
 from appliance.daemon.job import Job
@@ -135,7 +136,7 @@ def test_a_first_calibration_serves_and_some_of_its_photos_are_anchored(stage: S
     assert isinstance(stage.due(), Trigger)
     job = stage.calibrate()
     assert stage.station.shelf.champion() == Path(job.out).name
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert len(stage.roles("anchored")) == 8  # a fifth of 40
     assert len(list(kept(stage.places.kept))) == 8
     assert not stage.places.job.exists()
@@ -146,7 +147,7 @@ def test_the_golden_set_is_of_the_first_photos_after_and_in_no_bank(stage: Stage
     stage.arrive(12)
     stage.calibrate()
     stage.arrive(30)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert stage.roles("golden") == [13, 14, 15, 16, 17]
     _, job = stage.begin(PERSON)
     assert len(job.golden) == 5
@@ -161,7 +162,7 @@ def test_a_photo_that_a_running_calibration_learns_from_never_becomes_golden(sta
     stage.arrive(30)
     _, job = stage.begin(PERSON)
     stage.arrive(3)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     learned = {
         row["number"] for row in stage.ledger.ask("SELECT * FROM photos") if row["sha256"] in shas(job.photos)
     }
@@ -200,15 +201,15 @@ def test_no_photo_is_golden_and_in_the_bank_after_a_fresh_start(stage: Stage) ->
     stage.arrive(14)
     trigger = stage.due()
     assert isinstance(trigger, Trigger)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     number, job = stage.begin(trigger)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     stage.arrive(2)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert stage.roles("golden") == []
     stage.make_run(job)
     stage.station.finish(number, None, stage.at)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert stage.roles("golden") == [27, 28]
     assert len(stage.roles("anchored")) == 8
 
@@ -288,7 +289,7 @@ def test_a_run_that_was_finished_when_the_box_went_off_serves(stage: Stage) -> N
     stage.restart()
     assert stage.station.shelf.champion() == Path(job.out).name
     assert stage.last().outcome == "first"
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert len(stage.roles("anchored")) == 8
 
 
@@ -359,7 +360,7 @@ def test_old_runs_that_cannot_be_removed_keep_nothing_from_working(stage: Stage,
     """A station does not stand still for them."""
     stage.arrive(12)
     monkeypatch.setattr(shutil, "rmtree", full)
-    monkeypatch.setattr(station_module, "keep_together", lambda *_a, **_o: [])
+    monkeypatch.setattr(roles_module, "keep_together", lambda *_a, **_o: [])
     (stage.places.runs / ".old-removed").mkdir()
     job = stage.calibrate()
     stage.restart()
@@ -385,10 +386,10 @@ def test_anchored_photos_are_copied_all_or_none(stage: Stage, monkeypatch) -> No
     stage.make_run(job)
     stage.station.finish(number, None, stage.at)
     with pytest.raises(KeyboardInterrupt):
-        stage.station.set_aside()
+        stage.station.roles.set_aside()
     monkeypatch.undo()
     stage.restart()
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert len(stage.roles("anchored")) == 8
 
 
@@ -397,10 +398,10 @@ def test_a_golden_photo_that_a_person_calls_bad_is_made_up_for(stage: Stage) -> 
     stage.arrive(12)
     stage.calibrate()
     stage.arrive(5)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     say(stage.ledger, stage.places.words, sha_of(b"photo 12"), "bad", reason="said", at=stage.at)
     stage.arrive(1)
-    stage.station.set_aside()
+    stage.station.roles.set_aside()
     assert stage.roles("golden") == [13, 14, 15, 16, 17, 18]
 
 
