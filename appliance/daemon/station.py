@@ -21,7 +21,7 @@ from appliance.daemon.child import Failure
 from appliance.daemon.contest_file import read_contest
 from appliance.daemon.drift_watch import FACT as DRIFT
 from appliance.daemon.durable import StateError
-from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT
+from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT, SERVED
 from appliance.daemon.installed import candidate_names, of_station
 from appliance.daemon.job import Job, JobPhoto
 from appliance.daemon.kept import keep, keep_together, kept, release
@@ -32,7 +32,7 @@ from appliance.daemon.places import Places
 from appliance.daemon.promotions import came_true, read_promotions
 from appliance.daemon.retention import clear
 from appliance.daemon.shelf import JOURNAL, Shelf
-from appliance.daemon.situation import SERVED, situation_of
+from appliance.daemon.situation import situation_of
 from appliance.daemon.stock import held_photos, job_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.verdict_maps import FOLDER as MAPS
