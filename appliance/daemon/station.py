@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ from appliance.settings import StationSettings
 log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"  # fact: the present schedule
+DAY_S = 86_400.0
 FORMER = "of the part as it was before"
 STARTED_AFRESH = "the banks begin anew with the photos since then"
 ROLES_S = 5.0  # for the intake to have copied its photos
-DAY, DAY_S = len("2026-11-27"), 86_400.0
 LEARNED = ("selection", "held_out")  # roles of a support set
 
 
@@ -208,16 +208,20 @@ class Station:
         verdicts = self.settings.scoring.verdicts or self.places.verdicts
         today = datetime.fromtimestamp(at, UTC).date()
         cleared = clear([verdicts, verdicts / MAPS], today=today, days=rules.days, gib=rules.gib)
-        days = {path.name[:DAY] for path in cleared.removed if path.suffix == ".jsonl"}
-        with self.ledger.together() as connection:
-            for day in days:  # rows go with their files, whatever a wrong clock says
-                start = datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
-                connection.execute(
-                    "DELETE FROM verdicts WHERE at >= ? AND at < ? AND written = 1", (start, start + DAY_S)
-                )
         if cleared.removed:
             said = f"{len(cleared.removed)} old files of verdicts, {cleared.freed_bytes >> 20} MiB"
             tell(log, logging.INFO, "verdicts_removed", said, station=self.name)
+        self._forget_verdicts(today, rules.days)
+
+    def _forget_verdicts(self, today: date, days: int) -> None:
+        """Rows go by the same day as the files: a clock that wakes up years ahead makes nothing old."""
+        midnight = datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()
+        with self.ledger.together() as connection:
+            question = "SELECT MAX(at) AS at FROM verdicts WHERE at < ?"
+            newest = connection.execute(question, (midnight,)).fetchone()["at"]
+            if newest is not None:
+                oldest = min(midnight, newest + DAY_S) - DAY_S * days
+                connection.execute("DELETE FROM verdicts WHERE at < ? AND written = 1", (oldest,))
 
     def champion_last(self, champion: str | None) -> int:
         """The number of the newest photo that a run may have learned from."""
