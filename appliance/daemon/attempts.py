@@ -91,8 +91,8 @@ class Attempts:
         return int(self._ledger.ask(question, last.number if last else 0)[0]["n"])
 
     def _served(self, number: int, at: float) -> float:
-        """What fell due before this attempt began is served. A time that is ahead was noted before a clock was
-        set back: it would be ahead for years, and the schedule due again and again."""
+        """What fell due before this attempt began is served. A time that is ahead was noted before a clock
+        was set back: it would be ahead for years, and the schedule due again and again."""
         started = float(self._ledger.ask("SELECT started FROM attempts WHERE id = ?", number)[0]["started"])
         noted = float(self._ledger.fact(SERVED) or "0")
         return started if noted > at else max(noted, started)
