@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.daemon.facts import SERVED
 from appliance.daemon.ledger import Ledger
 
 # `first`: there was no champion. `photos`: they could not serve. Anything else that fails is `failed`.
@@ -55,6 +56,8 @@ class Attempts:
         question = "UPDATE attempts SET ended = ?, outcome = ?, message = ? WHERE id = ?"
         with self._ledger.together() as connection:
             connection.execute(question, (at, outcome, message, number))
+            if outcome in FINISHED:
+                self._ledger.set_fact(SERVED, repr(self._served(number, at)))
 
     def drop(self, number: int) -> None:
         """It was stopped with the service, by nobody's fault: as if it had not begun."""
@@ -86,6 +89,13 @@ class Attempts:
         last = self.last_finished()
         question = "SELECT COUNT(*) AS n FROM attempts WHERE outcome IN ('photos', 'failed') AND id > ?"
         return int(self._ledger.ask(question, last.number if last else 0)[0]["n"])
+
+    def _served(self, number: int, at: float) -> float:
+        """What fell due before this attempt began is served. A time that is ahead was noted before a clock
+        was set back: it would be ahead for years, and the schedule due again and again."""
+        started = float(self._ledger.ask("SELECT started FROM attempts WHERE id = ?", number)[0]["started"])
+        noted = float(self._ledger.fact(SERVED) or "0")
+        return started if noted > at else max(noted, started)
 
     def _some(self, rest: str, *values: object) -> list[Attempt]:
         rows = self._ledger.ask(f"SELECT * FROM attempts {rest}", *values)  # noqa: S608 - written above

@@ -8,3 +8,4 @@ AFRESH = "afresh"  # not JSON: since when the part is another one, as the last o
 BEGINS_ANEW = "begins_anew"  # not JSON: there while no calibration has come of that yet
 PRESENT = "present"  # not JSON: what a calibration would hang on now, of `calibrated_with.settings_hash`
 PASSING = "photos_pass"  # not JSON: the camera overwrites or deletes what it wrote, so photos are copied
+SERVED = "schedule_served"  # not JSON: since when the present schedule is served

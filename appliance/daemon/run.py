@@ -43,6 +43,8 @@ def run(config: Path, *, debug: bool = False) -> int:
     with only_service(settings.state_dir, at=time.time()):
         service = Service(settings, config, _box(settings, watchdog))
         with _stopped_by_signals(service) as stop, _web(settings, service) as web:
+            # Before the stations, whose ledgers are looked through first: that takes as long as they are large.
+            notifier.ready(f"opening {len(settings.stations)} stations")
             service.open()
             _serve(service, stop, notifier, watchdog, handler, web)
             notifier.stopping("ending")
@@ -76,7 +78,7 @@ def _serve(
     web: threading.Thread | None,
 ) -> None:
     watchdog.register(MAIN, silence_s=MAIN_SILENCE_S, now=time.monotonic())
-    notifier.ready(service.words())
+    notifier.status(service.words())
     tell(log, logging.INFO, "ready", service.words())
     told = time.monotonic()
     while not stop.wait(TICK_S):

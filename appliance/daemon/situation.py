@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 from appliance.daemon.attempts import FINISHED, Attempt, Attempts
 from appliance.daemon.drift_watch import drift_fact
+from appliance.daemon.facts import SERVED
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.stock import distinct_since
 from appliance.daemon.triggers import Outcome, Situation
-
-SERVED = "schedule_served"  # fact: since when the present schedule is served
 
 
 def situation_of(
@@ -19,7 +18,8 @@ def situation_of(
     """What is asked of a station, as its ledger has it."""
     last, finished = attempts.last(), attempts.last_finished()
     asked = [time for _, time, kind, _ in ledger.requests() if kind == "recalibrate"]
-    served = [float(ledger.fact(SERVED) or "0"), finished.started if finished else 0.0]
+    noted = ledger.fact(SERVED)
+    served = float(noted) if noted is not None else finished.started if finished else 0.0
     return Situation(
         photos=distinct_since(ledger, 0),
         new_photos=distinct_since(ledger, finished.last_photo if finished else 0),
@@ -33,7 +33,7 @@ def situation_of(
         drifted=_drifted(ledger, finished),
         calibrated_with=(finished.basis or None) if finished else None,
         present=present,
-        schedule_served=_moment(max(served)),
+        schedule_served=_moment(served),
         uptime_s=uptime_s,
     )
 

@@ -19,7 +19,7 @@ from appliance.daemon.child import Failure
 from appliance.daemon.contest_file import read_contest
 from appliance.daemon.drift_watch import FACT as DRIFT
 from appliance.daemon.durable import StateError
-from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT
+from appliance.daemon.facts import AFRESH, BEGINS_ANEW, PRESENT, SERVED
 from appliance.daemon.installed import candidate_names, of_station
 from appliance.daemon.job import Job
 from appliance.daemon.kept import release
@@ -31,7 +31,7 @@ from appliance.daemon.promotions import came_true, read_promotions
 from appliance.daemon.retention import clear
 from appliance.daemon.roles import Roles
 from appliance.daemon.shelf import JOURNAL, Shelf
-from appliance.daemon.situation import SERVED, situation_of
+from appliance.daemon.situation import situation_of
 from appliance.daemon.stock import held_photos, suspected, words_of
 from appliance.daemon.triggers import Trigger, Wait, due
 from appliance.daemon.verdict_maps import FOLDER as MAPS

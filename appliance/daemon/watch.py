@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -33,6 +34,10 @@ RETRY_S = 1.0  # until a settled file that does not decode is read again; double
 GIVE_UP_S = 60.0  # after so long unchanged it will not become whole any more
 MOST_DOUBLINGS = 10  # a file that may not be read is tried for months: more would be too large for a number
 DUE_AT_ONCE = 256  # settled files that one look asks for again: of 100,000 each step would look at all
+
+
+# An identity as it is kept in mind: there may be 100,000, and five numbers of Python take three times this.
+_PACKED = struct.Struct("<QQqqq")
 
 
 class SourceLost(Exception):  # noqa: N818 - named for what it is
@@ -96,9 +101,10 @@ class Watch:
         self._settle_s = settle_s
         self._follow_links = follow_links
         self._ignore = tuple(ignore)
-        self._known = dict(known)
+        self._known = {raw: _PACKED.pack(*identity) for raw, identity in known}
         self._pending: dict[bytes, _Pending] = {}
-        self._device = next((identity.device for identity in self._known.values()), None)
+        first = next(iter(self._known.values()), None)
+        self._device = None if first is None else _unpacked(first).device
 
     @property
     def waiting(self) -> int:
@@ -133,7 +139,7 @@ class Watch:
 
     def done(self, raw: bytes, identity: Identity) -> None:
         """The file was dealt with, as it was then: it comes again only if it changes."""
-        self._known[raw] = identity
+        self._known[raw] = _PACKED.pack(*identity)
         self._pending.pop(raw, None)
 
     def later(self, found: Found, now: float) -> bool:
@@ -203,13 +209,14 @@ class Watch:
             return
         present.add(raw)
         identity = identity_of(status)
-        if is_same(self._known.get(raw), identity):
+        known = self._known.get(raw)
+        if known is not None and is_same(_unpacked(known), identity):
             return
         pending = self._pending.get(raw)
         if pending is None or pending.identity != identity:
             self._pending[raw] = _Pending(identity, since=now, not_before=now + self._settle_s)
             found.seen.append((raw, identity))
-            found.overwritten += raw in self._known
+            found.overwritten += known is not None
         elif now >= pending.not_before:
             self._settle(entry, root, raw, status, now - pending.since, found)
 
@@ -246,14 +253,18 @@ def identity_of(status: os.stat_result) -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def is_same(old: Identity | None, new: Identity) -> bool:
+def _unpacked(packed: bytes) -> Identity:
+    return Identity(*_PACKED.unpack(packed))
+
+
+def is_same(old: Identity, new: Identity) -> bool:
     """Whether a file is the one that was dealt with.
 
     A share that was mounted again has another device, and may number its files anew: then size and time of
     change tell.
     """
-    if old is None or old == new:
-        return old is not None
+    if old == new:
+        return True
     return old.device != new.device and (old.size, old.mtime_ns) == (new.size, new.mtime_ns)
 
 

@@ -12,8 +12,9 @@ import pytest
 from appliance.daemon import drift_watch
 from appliance.daemon.attempts import Attempts
 from appliance.daemon.drift_watch import DriftFact
+from appliance.daemon.facts import SERVED
 from appliance.daemon.ledger import Ledger
-from appliance.daemon.situation import SERVED, situation_of
+from appliance.daemon.situation import situation_of
 from appliance.daemon.triggers import Situation
 from tests.appliance.daemon.test_stock import take
 
@@ -76,10 +77,12 @@ def test_the_oldest_request_counts(ledger: Ledger) -> None:
 def test_a_schedule_is_served_by_a_run_or_by_being_new(ledger: Ledger) -> None:
     """Whichever is later."""
     ledger.set_fact(SERVED, "50.0")
-    attempt(ledger, "kept", at=10.0)
+    attempt(ledger, "kept", at=49.5)
     assert situation(ledger).schedule_served == moment(50.0)
     attempt(ledger, "kept", at=60.0)
     assert situation(ledger).schedule_served == moment(60.0)
+    attempt(ledger, "kept", at=30.0)  # a clock was set back
+    assert situation(ledger).schedule_served == moment(30.0)
 
 
 def test_an_alarm_counts_until_a_calibration_has_begun_after_it(ledger: Ledger) -> None:
