@@ -43,7 +43,7 @@ def run(config: Path, *, debug: bool = False) -> int:
     with only_service(settings.state_dir, at=time.time()):
         service = Service(settings, config, _box(settings, watchdog))
         with _stopped_by_signals(service) as stop, _web(settings, service) as web:
-            # Before the stations, whose ledgers are looked through first: that takes as long as they are large.
+            # Before the stations: their ledgers are looked through first, which may take seconds.
             notifier.ready(f"opening {len(settings.stations)} stations")
             service.open()
             _serve(service, stop, notifier, watchdog, handler, web)
