@@ -162,7 +162,8 @@ def next_step(suspects: Sequence[SuspectPhoto]) -> tuple[str, ...]:
     what = "the suspicious photo" if one else f"the {len(suspects)} suspicious photos"
     return (
         f"Look at {what} in the report. Take a bad part out of the folder; confirm a good one with "
-        "`goodparts calibrate --confirm-good FILE`. Until then it counts as a good part that is rejected.",
+        "`goodparts calibrate --confirm-good FILE`, or where the service runs with `goodparts photos --good "
+        "FILE`. Until then it counts as a good part that is rejected.",
     )
 
 

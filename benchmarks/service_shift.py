@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -65,25 +66,25 @@ class Camera:
         self._rng = np.random.default_rng(seed)
         self._train = sorted((source / "train" / "good").iterdir())
         self._test = [(path, path.parent.name) for path in sorted(source.glob("test/*/*"))]
-        self._count = 0
+        self._numbers = itertools.count()  # of both folders, whose threads drop side by side
 
     def drop_good(self) -> None:
-        data = self._photo(self._train[self._count % len(self._train)])
+        number = next(self._numbers)
+        data = self._photo(self._train[number % len(self._train)])
         self.dropped.good.add(hashlib.sha256(data).hexdigest())
-        self._drop(self.good, data)
+        self._drop(self.good, data, number)
 
     def drop_new(self) -> None:
         path, kind = self._test[int(self._rng.integers(len(self._test)))]
         data = self._photo(path)
-        style = DROPS[self._count % len(DROPS)]
-        files = 2 if style in DOUBLING else 1
+        number = next(self._numbers)
+        files = 2 if DROPS[number % len(DROPS)] in DOUBLING else 1
         self.dropped.new[hashlib.sha256(data).hexdigest()] = (kind, time.time(), files)
-        self._drop(self.new, data)
+        self._drop(self.new, data, number)
 
-    def _drop(self, folder: Path, data: bytes) -> None:
-        style = DROPS[self._count % len(DROPS)]
-        self._count += 1
-        style(folder, f"{self._count:06d}.png", data)
+    def _drop(self, folder: Path, data: bytes, number: int) -> None:
+        style = DROPS[number % len(DROPS)]
+        style(folder, f"{number:06d}.png", data)
         self.dropped.styles[style.__name__] += 1
 
     def _photo(self, path: Path) -> bytes:

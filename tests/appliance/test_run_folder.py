@@ -28,6 +28,9 @@ from appliance.run_folder import (
 from tests.sample_run import sample_result
 
 
+WRITTEN = (*ENTRIES, CONTEST)
+
+
 def _fill(draft: Path, mark: str) -> None:
     for name in (ANOMALIES, BANKS):
         (draft / name).mkdir()
@@ -47,7 +50,7 @@ def test_a_run_appears_when_it_is_done(tmp_path: Path) -> None:
     with writing(out) as draft:
         _fill(draft, "x")
         assert not out.exists()
-    assert sorted(path.name for path in out.iterdir()) == sorted(ENTRIES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(WRITTEN)
     assert out.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in out.parent.iterdir()] == ["run"]
 
@@ -88,7 +91,7 @@ def test_a_run_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
         _fill(draft, "second")
         raise RuntimeError("a fault")
     assert (out / RESULT).read_text() == "first"
-    assert sorted(path.name for path in out.iterdir()) == sorted(ENTRIES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(WRITTEN)
 
 
 def test_replacing_keeps_what_is_not_a_runs(tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_replacing_keeps_what_is_not_a_runs(tmp_path: Path) -> None:
     (out / "notes.txt").write_text("mine")
     (out / "photos").mkdir()
     _write_run(out, "second")
-    assert {path.name for path in out.iterdir()} == {*ENTRIES, "notes.txt", "photos"}
+    assert {path.name for path in out.iterdir()} == {*WRITTEN, "notes.txt", "photos"}
     assert [path.name for path in (out / BANKS).iterdir()] == ["second"]
     assert {(out / name).read_text() for name in (REPORT, SCORES, RESULT)} == {"second"}
 
@@ -129,7 +132,7 @@ def test_a_replaced_run_is_a_run_again_with_the_last_move(
 
     monkeypatch.setattr(Path, "rename", watched)
     _write_run(out, "second")
-    assert [had_result for _, had_result in seen] == [False] * len(ENTRIES)
+    assert [had_result for _, had_result in seen] == [False] * len(WRITTEN)
     assert seen[-1][0] == RESULT
 
 
@@ -141,7 +144,7 @@ def test_a_folder_that_exists_is_filled_from_inside(tmp_path: Path) -> None:
         assert draft.parent == out and draft.name.startswith(".")
         _fill(draft, "x")
         assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert sorted(path.name for path in out.iterdir()) == sorted(ENTRIES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(WRITTEN)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
