@@ -27,7 +27,6 @@ from appliance.run_folder import (
 )
 from tests.sample_run import sample_result
 
-
 WRITTEN = (*ENTRIES, CONTEST)
 
 
