@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.daemon.ledger import FILE, Ledger
+from appliance.daemon.ledger import Ledger
+from appliance.daemon.places import LEDGER
 from appliance.daemon.scoring_lane import CHAMPION, ScoringLane, ScoringPlan
 from appliance.demo import draw_part
 from appliance.detectors.ensemble import NAME as ENSEMBLE
@@ -152,7 +153,7 @@ def _latencies_ms(
         state, photos = Path(name) / "state", Path(name) / "photos"
         photos.mkdir()
         _serve(run, champion, state)
-        ledger = Ledger(state / FILE)
+        ledger = Ledger(state / LEDGER)
         plan = ScoringPlan(station="bench", images=photos, state=state, threads=threads, settle_s=SETTLE_S)
         lane = ScoringLane(plan, ledger)
         lane.step(time.monotonic(), time.time())  # loads the champion
