@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 from appliance.errors import GoodpartsError
@@ -63,6 +64,23 @@ def point_link(link: Path, target: str) -> None:
     except OSError:
         draft.unlink()
         raise
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """The whole file or none, on the disk when this returns. Folders above it are made; names that begin
+    with a dot are drafts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:

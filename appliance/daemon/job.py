@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from appliance.daemon.kept import write_durably
+from appliance.daemon.durable import write_durably
 from appliance.photo_files import PhotoFile
 
 FORMAT_VERSION = 1

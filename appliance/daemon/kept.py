@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from appliance.daemon.durable import sync
+from appliance.daemon.durable import sync, write_durably
 from appliance.daemon.lots import Use
 from appliance.decode import UnreadablePhoto
 from appliance.photo_files import read_file
@@ -33,7 +31,6 @@ def keep(folder: Path, photo: Path, sha256: str, use: Use) -> Path:
     data = read_file(photo)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UnreadablePhoto("it is another photo now", "changed")
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_durably(target, data)
     return target
 
@@ -49,7 +46,6 @@ def hold(folder: Path, sha256: str, suffix: str, data: bytes) -> None:
     """A copy of a photo whose file may be gone in a moment. OSError."""
     target = folder / HELD / f"{sha256}{suffix.lower()}"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_durably(target, data)
 
 
@@ -101,18 +97,3 @@ def release(folder: Path) -> None:
     for use in USES:
         if (folder / use).is_dir():
             shutil.rmtree(folder / use)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """The whole file or none, on the disk when this returns. Names that begin with a dot are drafts."""
-    handle, draft = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    sync(path.parent)

@@ -223,7 +223,6 @@ class FileLane:
             name=refusal.name,
             identity=identity,
             unchanged_s=0.0,
-            is_link=path.is_symlink(),
         )
         self._handler.refuse(found, UnreadablePhoto(refusal.reason, refusal.code), at)
         self._ledger.put_file(

@@ -26,7 +26,6 @@ EVENTS_KEPT = 10_000
 Lane = Literal["good", "scored"]  # photos of good parts, photos to judge
 FileState = Literal["seen", "settling", "accepted", "rejected", "duplicate"]
 Word = Literal["suspicious", "good", "bad"]  # of the screen, or a person's about it
-Role = Literal["anchored", "golden"]
 
 
 class Identity(NamedTuple):

@@ -38,16 +38,15 @@ class Part:
         *,
         station: str,
         watchdog: Watchdog,
-        wait: Callable[[float], None] | None = None,
-        wake: Callable[[], None] = lambda: None,
+        wait: Callable[[float], None],
+        wake: Callable[[], None],
     ) -> None:
         """name: for the watchdog, as "intake gear-top". wait, wake: a wait that something can end."""
         self.name = name
         self.fault: Fault | None = None
         self._turn, self._station, self._watchdog = turn, station, watchdog
         self._stopping = threading.Event()
-        self._wait = wait or (lambda seconds: bool(self._stopping.wait(seconds)) and None)
-        self._wake = wake
+        self._wait, self._wake = wait, wake
         self._pause_s = FIRST_PAUSE_S
         # A thread that hangs in a share that is away must not keep the service from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -56,18 +55,13 @@ class Part:
         self._watchdog.register(self.name, silence_s=SILENCE_S, now=time.monotonic())
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> bool:
-        """Whether it ended in time."""
+    def stop(self, timeout_s: float) -> None:
+        """Have it end, and wait for that so long at most."""
         self._stopping.set()
         self._wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         self._watchdog.leave(self.name)
-        return not self._thread.is_alive()
-
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping.is_set()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.service_settings import ScoringSettings
+
 LOCK = "service.lock"  # held by the one service of a state_dir, with its process id
 LEDGER = "ledger.sqlite"
 RUNS = "runs"
@@ -43,6 +45,10 @@ class Places:
     @property
     def verdicts(self) -> Path:
         return self.folder / VERDICTS
+
+    def verdicts_of(self, scoring: ScoringSettings) -> Path:
+        """Where the settings want them."""
+        return scoring.verdicts or self.verdicts
 
     @property
     def job(self) -> Path:

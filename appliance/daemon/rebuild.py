@@ -128,6 +128,6 @@ def _know(ledger: Ledger, sha256: str, name: str, at: float) -> None:
 
 
 def _take_verdicts(ledger: Ledger, places: Places, settings: StationSettings) -> None:
-    images, folder = settings.scoring.images, settings.scoring.verdicts or places.verdicts
+    images, folder = settings.scoring.images, places.verdicts_of(settings.scoring)
     if images is not None and folder.is_dir():
         restore(ledger, folder, station=settings.name, images=images)

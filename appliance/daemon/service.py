@@ -45,7 +45,6 @@ class Service:
         self.crews: dict[str, Crew] = {}
         self.broken: dict[str, str] = {}  # stations that could not be opened, and why
         self.refused: str | None = None  # why the present file of settings is not in use
-        self.started = box.wall()
         self._calibrations = Calibrations(began=box.clock(), trouble=self._trouble)
         self._next_try = box.clock()
         self._next_clean = box.clock() + CLEAN_EVERY_S
@@ -124,7 +123,6 @@ class Service:
             return
         self.crews[settings.name] = crew
         self.broken.pop(settings.name, None)
-        self._waiting.pop(settings.name, None)
         self._damaged.pop(settings.name, None)
 
     def _close(self, name: str) -> None:

@@ -1,12 +1,11 @@
 """One station while the service runs: what is due, what a calibration gets, and what becomes of its result.
 
-Called by the service's main loop alone; the threads of its lanes (lanes.py) share the ledger with it.
+Called by the service's main loop alone; the threads of its lanes (crew.py) share the ledger with it.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -38,6 +37,7 @@ from appliance.daemon.verdict_maps import FOLDER as MAPS
 from appliance.daemon.words import say_together
 from appliance.daemon.zones import zone_of
 from appliance.errors import UsageError
+from appliance.result import new_run_id
 from appliance.run_folder import RESULT, read_result
 from appliance.settings import StationSettings
 
@@ -47,8 +47,6 @@ SCHEDULE = "schedule"  # fact: the present schedule
 DAY_S = 86_400.0
 FORMER = "of the part as it was before"
 STARTED_AFRESH = "the banks begin anew with the photos since then"
-ROLES_S = 5.0  # for the intake to have copied its photos
-LEARNED = ("selection", "held_out")  # roles of a support set
 
 
 class Station:
@@ -86,7 +84,7 @@ class Station:
 
     def begin(self, trigger: Trigger, at: float) -> tuple[int, Path]:
         """Write the job, open the attempt: (its number, the job's file)."""
-        run_id = f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        run_id = new_run_id(datetime.fromtimestamp(at, UTC))
         with self.roles.stay():
             lots = self._lots()
             self._job(lots, trigger, run_id).save(self.places.job)
@@ -155,7 +153,7 @@ class Station:
         """What is older or larger than the settings allow goes: runs, verdicts, heat maps, their rows."""
         rules = self.settings.retention
         self._tidy()
-        verdicts = self.settings.scoring.verdicts or self.places.verdicts
+        verdicts = self.places.verdicts_of(self.settings.scoring)
         today = datetime.fromtimestamp(at, UTC).date()
         cleared = clear([verdicts, verdicts / MAPS], today=today, days=rules.days, gib=rules.gib)
         if cleared.removed:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from appliance.daemon.durable import sync
 from appliance.score_output import COLUMNS as SCORE_COLUMNS
 from appliance.score_output import csv_number
 
@@ -73,7 +74,7 @@ def append(path: Path, header: bytes, lines: bytes) -> None:
     finally:
         os.close(file)
     if not end:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def ids_in(path: Path, wanted: Collection[str]) -> set[str]:
@@ -86,17 +87,8 @@ def ids_in(path: Path, wanted: Collection[str]) -> set[str]:
         _cut_torn(file)
         found = {match.decode() for line in lines for match in _ID.findall(line)}
         os.fsync(file)  # a kill may have come between writing and this
-    sync_folder(path.parent)
+    sync(path.parent)
     return found.intersection(wanted)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that a file's name survives a power cut, as fsync does for its contents."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _cut_torn(file: int) -> int:

@@ -19,11 +19,12 @@ from itertools import groupby
 from pathlib import Path
 
 from appliance.daemon.champion import Loaded
+from appliance.daemon.durable import sync
 from appliance.daemon.lane import NOT_SCORED, Handled, Record
 from appliance.daemon.ledger import Ledger
 from appliance.daemon.logs import tell
 from appliance.daemon.status import Problem
-from appliance.daemon.verdict_files import STYLES, Row, append, day_of, ids_in, iso, lock_of, sync_folder
+from appliance.daemon.verdict_files import STYLES, Row, append, day_of, ids_in, iso, lock_of
 from appliance.daemon.verdict_maps import HeatMaps
 from appliance.daemon.watch import Found
 from appliance.decode import UnreadablePhoto
@@ -256,7 +257,7 @@ def _as_before(known: sqlite3.Row, sha256: str) -> Handled:
 
 def _make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def _unwritable(folder: Path, error: OSError) -> Problem:

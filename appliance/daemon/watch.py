@@ -53,7 +53,6 @@ class Found:
     name: str  # the same for people
     identity: Identity
     unchanged_s: float
-    is_link: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +236,6 @@ class Watch:
                     name=judged.name,
                     identity=identity,
                     unchanged_s=unchanged_s,
-                    is_link=judged.is_link,
                 )
             )
         elif isinstance(judged, Refusal):

@@ -18,11 +18,7 @@ FEWEST_LETTERS = 8  # of a sha256 that a person may give
 
 def say(ledger: Ledger, journal: Path, sha256: str, word: Word, *, reason: str, at: float) -> None:
     """A photo is good or bad, says a person: first in the journal, which nothing else could bring back."""
-    line = json.dumps({"sha256": sha256, "word": word, "reason": reason, "at": at})
-    try:
-        append_line(journal, line)
-    except OSError as error:
-        raise cannot(journal, error) from error
+    say_together(journal, [sha256], word, reason=reason, at=at)
     ledger.set_photo(sha256, word=word, reason=reason)
 
 

@@ -39,7 +39,7 @@ def rights(case: Case) -> Iterator[Finding]:
 
 
 def verdicts_folder(case: Case, station: StationSettings) -> Path:
-    return station.scoring.verdicts or Places.of(case.settings.state_dir, station.name).folder / "verdicts"
+    return Places.of(case.settings.state_dir, station.name).verdicts_of(station.scoring)
 
 
 def watched_folders(case: Case) -> Iterator[tuple[str, Path]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.kept import keep, keep_together, kept, release, write_durably
+from appliance.daemon.durable import write_durably
+from appliance.daemon.kept import keep, keep_together, kept, release
 from appliance.decode import UnreadablePhoto
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.daemon.kept import write_durably
+from appliance.daemon.durable import write_durably
 from appliance.daemon.ledger import Identity, Ledger
 from appliance.daemon.stock import (
     _HELD,

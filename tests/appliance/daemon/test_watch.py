@@ -11,7 +11,7 @@ def found_in(folder: Path) -> Found:
     file = folder / "a.png"
     file.write_bytes(b"x")
     identity = identity_of(file.stat())
-    return Found(path=file, raw=b"a.png", name="a.png", identity=identity, unchanged_s=1.0, is_link=False)
+    return Found(path=file, raw=b"a.png", name="a.png", identity=identity, unchanged_s=1.0)
 
 
 def test_a_file_that_may_not_be_read_can_be_tried_for_months(tmp_path: Path) -> None:
