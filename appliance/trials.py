@@ -26,7 +26,7 @@ from appliance.gallery import Gallery
 from appliance.generators.protocol import Generator, Synthetic
 from appliance.generators.window import changed_px
 from appliance.photo import Photo
-from appliance.pictures import Pictures
+from appliance.pictures import Original, Pictures
 from appliance.progress import Progress
 from appliance.scores_table import Label, ScoreBlock
 from appliance.stages import StageClock
@@ -208,9 +208,11 @@ class _FoldRun:
         self._record = record
         self._workshop = workshop
         self._normal_scores: Scores = np.empty((0, 0))
+        self._good: Pictures | None = None
 
     def score_good(self, pictures: Pictures) -> None:
         """The untouched photos of the evaluation part, in its order."""
+        self._good = pictures
         labels = [Label.of_good_photo(photo) for photo in self._evaluation]
         with self._workshop.clock.stage("score good photos"):
             self._normal_scores = self._keep(self._jury.score(pictures), labels)
@@ -243,9 +245,18 @@ class _FoldRun:
         scores = np.empty((len(self._normal_scores), len(batch)))
         scores[:, ~is_new] = self._normal_scores[:, seen[~is_new]]
         if is_new.any():
-            changed = [synthetic.pixels for synthetic, new in zip(batch, is_new, strict=True) if new]
-            scores[:, is_new] = self._jury.score(Pictures(changed, aspect=self._aspect))
+            changed = [synthetic for synthetic, new in zip(batch, is_new, strict=True) if new]
+            pixels = [synthetic.pixels for synthetic in changed]
+            originals = [self._original(synthetic) for synthetic in changed]
+            scores[:, is_new] = self._jury.score(Pictures(pixels, aspect=self._aspect, originals=originals))
         return scores
+
+    def _original(self, synthetic: Synthetic) -> Original | None:
+        """The good photo that a local change was made in."""
+        is_local = synthetic.box is not None or synthetic.strength == 0
+        if self._good is None or not is_local or not self._has_round_trips:
+            return None
+        return self._good, synthetic.parents[0]
 
     def _is_untouched(self, synthetic: Synthetic) -> bool:
         photo = self._sources[synthetic.parents[0]]

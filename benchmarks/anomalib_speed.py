@@ -198,7 +198,6 @@ def _compared(parts: Parts, encoder: Encoder, other: Anomalib, repeats: int) -> 
         "patches",
         EncoderPatches(encoder, (8, 16)),
         rows=other.rows,
-        pool_rows=max(20_000, 2 * other.rows),
     )
     fitted = detector.fit(Pictures(list(parts.train), aspect=1.0), seed=0)
     sides: list[Callable[[], Answer]] = [

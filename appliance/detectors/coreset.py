@@ -1,14 +1,17 @@
-"""Greedy k-centre coreset.
+"""Greedy k-centre coreset, of all features at once or of a stream of them.
 
 Roth et al., Towards Total Recall in Industrial Anomaly Detection, 2022, arXiv 2106.08265v2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 
 # Paper: a Johnson-Lindenstrauss projection to 128 dimensions. Here: 64; the projection only steers which rows
 # are kept, and every calibration pays it once per fold and candidate.
@@ -16,36 +19,122 @@ PROJECTED_DIMS = 64
 
 SAME_EPS = 1e-6  # squared distances below this share of the largest squared norm are rounding
 FRONT = 128  # of the farthest features, among which the next ones are chosen before all are looked at again
+LEVEL = 0.6  # of the largest squared distance: nearer features wait until it has fallen to this
+REFRESHED = 2048  # features whose distances are brought up to date together: bounds the memory
 
 
-def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def streamed_coreset(chunks: Iterable[Floats], *, rows: int, rng: np.random.Generator) -> Floats:
+    """At most `rows` of all features of the chunks [P, D]: of each chunk and what was kept so far a coreset.
+
+    Memory is bounded by a chunk and `rows`, however many chunks come; every feature is considered. What a
+    random draw of the features would have missed is rare, and it is the rare that decides a good part's
+    largest distances: of 200 drawn parts a coreset of 16,000 patches drawn at random cost .04 to .21 of AUROC
+    against the bank of all patches, a coreset of all of them less than .01.
+    """
+    kept: Floats | None = None
+    for chunk in chunks:
+        features = chunk if kept is None else np.concatenate([kept, chunk])
+        kept = features[coreset(features, rows=rows, rng=rng)]
+    assert kept is not None, "a coreset of no chunks"
+    return kept
+
+
+def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integers:
     """Indices of at most `rows` of `features` [P, D]: each the farthest from those chosen before it.
 
     Algorithm 1, Roth et al. 2022. Ends early where every feature left equals one that is kept.
 
-    Distances only shrink as rows are chosen. So as long as one of the farthest features, the front, is
-    farther than all others were when it was formed, the farthest of the front is the farthest of all; the
-    others then meet many new rows in one product of matrices.
+    Distances only shrink as rows are chosen, so a distance to some of the chosen is never too small. While
+    there are features beyond a level, those within it cannot be the farthest, and wait without being compared
+    with what is chosen meanwhile.
     """
-    projected = _projected(features, rng)
-    squared = np.einsum("pd,pd->p", projected, projected)
-    same = SAME_EPS * squared.max()
-    wanted = min(rows, len(projected))
-    chosen = [int(rng.integers(len(projected)))]
-    nearest = _squared_distances(projected, squared, np.array(chosen))[0]
-    nearest[chosen] = 0
-    while len(chosen) < wanted and nearest.max() > same:
-        front, outside = _front(nearest)
-        among = _squared_distances(projected[front], squared[front], np.arange(len(front)))
-        picked = front[_picks(nearest[front], among, least=max(outside, same), most=wanted - len(chosen))]
-        to_picked = _squared_distances(projected, squared, picked)
-        nearest = np.minimum(nearest, to_picked.min(axis=0))
-        nearest[picked] = 0
-        chosen += picked.tolist()
-    return np.asarray(chosen, dtype=np.int64)
+    points = _Points(_projected(features, rng))
+    cover = _Cover(points, first=int(rng.integers(len(points))))
+    same = SAME_EPS * float(points.squared.max())
+    wanted = min(rows, len(points))
+    while len(cover.chosen) < wanted and cover.farthest > same:
+        cover.choose_beyond(max(LEVEL * cover.farthest, same), wanted=wanted)
+    return np.asarray(cover.chosen, dtype=np.int64)
 
 
-def _front(nearest: Floats) -> tuple[npt.NDArray[np.int64], float]:
+class _Points:
+    """[P, D] and their squared lengths."""
+
+    def __init__(self, values: Floats, squared: Floats | None = None) -> None:
+        self.values = values
+        self.squared: Floats = np.einsum("pd,pd->p", values, values) if squared is None else squared
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, index: Integers | list[int]) -> _Points:
+        return _Points(self.values[index], self.squared[index])
+
+    def squared_distances(self, others: _Points) -> Floats:
+        """[K, P] from the K others to all.
+
+        |x - y|² = |x|² + |y|² - 2xy: rounding only reorders near-ties.
+        """
+        distances: Floats = others.values @ self.values.T
+        distances *= -2
+        distances += self.squared
+        distances += others.squared[:, None]
+        return np.maximum(distances, 0, out=distances)
+
+
+class _Cover:
+    """The features chosen so far, and how near each feature is to those of them that it has met."""
+
+    def __init__(self, points: _Points, *, first: int) -> None:
+        self.chosen = [first]
+        self._points = points
+        self._nearest = points.squared_distances(points.take(self.chosen))[0]
+        self._nearest[first] = 0
+        self._met = np.ones(len(points), dtype=np.int64)  # how many of the chosen, of the first ones
+
+    @property
+    def farthest(self) -> float:
+        """The largest squared distance, or more: not everything has met all that is chosen."""
+        return float(self._nearest.max())
+
+    def choose_beyond(self, level: float, *, wanted: int) -> None:
+        """Chooses until `wanted` are chosen or no feature is farther than `level` from them.
+
+        As long as one of the farthest features, the front, is farther than all others were when it was
+        formed, the farthest of the front is the farthest of all; the others then meet many new ones in one
+        product of matrices.
+        """
+        active = self._beyond(level)
+        points, nearest = self._points.take(active), self._nearest[active]
+        while len(self.chosen) < wanted and len(active) > 0:
+            front, outside = _front(nearest)
+            farthest = points.take(front)
+            among = farthest.squared_distances(farthest)
+            most = wanted - len(self.chosen)
+            picked = front[_picks(nearest[front], among, least=max(outside, level), most=most)]
+            np.minimum(nearest, points.squared_distances(points.take(picked)).min(axis=0), out=nearest)
+            nearest[picked] = 0
+            self.chosen += active[picked].tolist()
+            self._nearest[active] = nearest
+            keep = nearest > level
+            active, points, nearest = active[keep], points.take(np.flatnonzero(keep)), nearest[keep]
+
+    def _beyond(self, level: float) -> Integers:
+        """The features that are farther than `level` from all that are chosen."""
+        asked = np.flatnonzero(self._nearest > level)
+        for met in np.unique(self._met[asked]):
+            new = self._points.take(self.chosen[met:])
+            group = asked[self._met[asked] == met]
+            for start in range(0, len(group) if len(new) else 0, REFRESHED):
+                some = group[start : start + REFRESHED]
+                distances = self._points.take(some).squared_distances(new)
+                self._nearest[some] = np.minimum(self._nearest[some], distances.min(axis=0))
+        self._met[asked] = len(self.chosen)
+        beyond: Integers = asked[self._nearest[asked] > level]
+        return beyond
+
+
+def _front(nearest: Floats) -> tuple[Integers, float]:
     """The features with the largest of `nearest` [P], and the largest that another one has."""
     if len(nearest) <= FRONT:
         return np.arange(len(nearest)), 0.0
@@ -68,18 +157,6 @@ def _picks(nearest: Floats, among: Floats, *, least: float, most: int) -> list[i
         np.minimum(nearest, among[farthest], out=nearest)
         nearest[farthest] = 0
     return picks
-
-
-def _squared_distances(points: Floats, squared: Floats, of: npt.NDArray[np.int64]) -> Floats:
-    """[P, D] and their squared norms -> [K, P] from the points `of` [K] to all.
-
-    |x - y|² = |x|² + |y|² - 2xy: rounding only reorders near-ties.
-    """
-    distances: Floats = points[of] @ points.T
-    distances *= -2
-    distances += squared
-    distances += squared[of, None]
-    return np.maximum(distances, 0, out=distances)
 
 
 def _projected(features: Floats, rng: np.random.Generator) -> Floats:

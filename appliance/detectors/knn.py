@@ -59,15 +59,17 @@ class Neighbours:
         ]
         return np.concatenate([np.empty((0, k)), *found])
 
-    def largest(self, queries: Floats, *, count: int) -> Doubles:
+    def largest(self, queries: Floats, *, count: int, guess: Integers | None = None) -> Doubles:
         """The `count` largest of `distances(queries, k=1)`, ascending: the same bytes, most not measured.
 
         The distance to any row bounds that to the nearest from above. A query whose bound lies below `count`
         distances that were measured cannot be among the largest.
+
+        guess: [N] a row for each query, near most of them: looking for such rows is what costs most.
         """
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
         _check_finite(queries)
-        bound = self._upper_bounds(queries)
+        bound = self._upper_bounds(queries, self.near(queries) if guess is None else guess)
         order = np.argsort(-bound, kind="stable")
         first, others = order[: 2 * count], order[2 * count :]
         found = self._nearest(queries[first], 1)[:, 0]
@@ -76,10 +78,15 @@ class Neighbours:
             found = np.concatenate([found, self._nearest(queries[others], 1)[:, 0]])
         return np.sort(found)[-count:]
 
-    def _upper_bounds(self, queries: Floats) -> Doubles:
-        """[N] at least the distance to the nearest row, and seldom much more."""
+    def near(self, queries: Floats) -> Integers:
+        """[N] a row near each of `queries` [N, D], seldom much farther than the nearest."""
         guided = _with_one(queries @ self._directions - self._shift)
-        differences = queries - self._bank[np.argmax(guided @ self._guide, axis=1)]
+        rows: Integers = np.argmax(guided @ self._guide, axis=1)
+        return rows
+
+    def _upper_bounds(self, queries: Floats, rows: Integers) -> Doubles:
+        """[N] the distance of each query to its row, or a little more than rounding gives."""
+        differences = queries - self._bank[rows]
         squared = np.einsum("nd,nd->n", differences, differences).astype(np.float64)
         # Differences and squares are rounded once each, the sum at most once for each of its terms.
         bounds: Doubles = np.sqrt(squared * (1 + EPS * (queries.shape[1] + 4)))

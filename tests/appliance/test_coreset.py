@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.detectors.coreset import PROJECTED_DIMS, coreset
+from appliance.detectors.coreset import PROJECTED_DIMS, coreset, streamed_coreset
 from appliance.detectors.knn import Neighbours
 
 
@@ -42,6 +42,45 @@ def test_each_choice_is_the_farthest_from_those_before(seed: int, count: int, ro
     for place in range(1, len(chosen)):
         distances = np.linalg.norm(features[:, None] - features[chosen[:place]], axis=2).min(axis=1)
         assert distances[chosen[place]] >= distances.max() - 1e-4
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    clusters=st.integers(1, 12),
+    spread=st.sampled_from([1.0, 0.1]),
+    rows=st.integers(2, 300),
+)
+def test_waiting_features_change_no_choice(seed: int, clusters: int, spread: float, rows: int) -> None:
+    """In clusters, where most wait for long, each choice is the farthest of all that are left."""
+    centres = points(seed, clusters, 6)
+    rng = np.random.default_rng(seed)
+    features = centres[rng.integers(0, clusters, 600)] + spread * points(seed + 1, 600, 6)
+    chosen = coreset(features, rows=rows, rng=np.random.default_rng(0))
+    nearest = np.full(len(features), np.inf)
+    for place, row in enumerate(chosen):
+        assert place == 0 or nearest[row] >= nearest.max() - 2e-3 * spread
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[row], axis=1))
+
+
+def test_a_stream_is_covered_like_all_at_once() -> None:
+    """Ten chunks are covered within twice the radius that a coreset of all of them has, by rows of theirs."""
+    chunks = [points(seed, 300, 5) + seed for seed in range(10)]
+    everything = np.concatenate(chunks)
+    kept = streamed_coreset(iter(chunks), rows=150, rng=np.random.default_rng(0))
+    at_once = everything[coreset(everything, rows=150, rng=np.random.default_rng(0))]
+    radius, best = (float(Neighbours(rows).distances(everything, k=1).max()) for rows in (kept, at_once))
+    assert len(kept) == 150
+    assert {row.tobytes() for row in kept} <= {row.tobytes() for row in everything}
+    assert radius <= 2 * best
+
+
+def test_what_is_rare_in_a_stream_is_kept() -> None:
+    """One odd feature of 30,000, in the first of thirty chunks, is a row of the bank."""
+    chunks = [points(seed, 1000, 8) for seed in range(30)]
+    chunks[0][500] += 20
+    kept = streamed_coreset(iter(chunks), rows=100, rng=np.random.default_rng(1))
+    assert chunks[0][500].tobytes() in {row.tobytes() for row in kept}
 
 
 def test_more_rows_extend_a_smaller_coreset() -> None:

@@ -168,13 +168,30 @@ def test_only_what_the_score_needs_is_measured(
     scores = fits[name].score(photos)
     measured: list[int] = []
 
-    def largest(self: Neighbours, queries: np.ndarray, *, count: int) -> np.ndarray:
+    def largest(self: Neighbours, queries: np.ndarray, *, count: int, guess: None) -> np.ndarray:
         measured.append(count)
         return np.sort(self.distances(queries, k=1), axis=None)[-count:]
 
     monkeypatch.setattr(Neighbours, "largest", largest)
     np.testing.assert_array_equal(fits[name].score(photos), scores)
     assert len(measured) == 2
+
+
+@pytest.mark.parametrize("name", PATCH_NAMES)
+def test_knowing_the_photo_before_changes_no_score(
+    name: str, fits: dict[str, FittedDetector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that names the photo it was made from has the same score; no row is looked for."""
+    before = drawn_pictures([800, 801])
+    changed = [pixels.copy() for pixels in before.pixels]
+    for pixels in changed:
+        pixels[10:20, 10:20] = 255 - pixels[10:20, 10:20]
+    expected = fits[name].score(Pictures(changed, aspect=before.aspect))
+    naming = Pictures(changed, aspect=before.aspect, originals=[(before, 0), (before, 1)])
+    np.testing.assert_array_equal(fits[name].score(naming), expected)
+    monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("looked for again"))
+    again = Pictures(changed, aspect=before.aspect, originals=[(before, 0), (before, 1)])
+    np.testing.assert_array_equal(fits[name].score(again), expected)
 
 
 def test_the_pooled_score_is_the_sum_of_three_root_distances() -> None:

@@ -101,7 +101,7 @@ def test_a_query_in_the_bank_is_at_distance_zero() -> None:
 def test_the_largest_are_those_of_all_distances(
     seed: int, rows: int, dims: int, queries: int, share: float, spread: float, offset: float
 ) -> None:
-    """The same bytes as sorting all, also of near-duplicates far from the origin."""
+    """The same bytes as sorting all, also of near-duplicates far from the origin, with any guess or none."""
     rng = np.random.default_rng(seed)
     bank = (rng.standard_normal((rows, dims)) * spread + offset).astype(np.float32)
     near = bank[rng.integers(0, rows, queries)] + rng.standard_normal((queries, dims)) * spread * 1e-2
@@ -110,6 +110,8 @@ def test_the_largest_are_those_of_all_distances(
     neighbours, count = Neighbours(bank), int(rng.integers(1, queries + 1))
     expected = np.sort(neighbours.distances(asked, k=1)[:, 0])[-count:]
     np.testing.assert_array_equal(neighbours.largest(asked, count=count), expected)
+    guess = rng.integers(0, rows, queries)
+    np.testing.assert_array_equal(neighbours.largest(asked, count=count, guess=guess), expected)
 
 
 def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +131,18 @@ def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> No
     found = neighbours.largest(features[500:], count=20)
     assert sum(measured) < 100
     np.testing.assert_allclose(found, np.sort(brute_force(features[:500], features[500:], 1)[:, 0])[-20:])
+
+
+def test_a_guess_takes_the_place_of_the_search_for_near_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one `near` is not asked, and a good one leaves as few to be measured."""
+    rng = np.random.default_rng(4)
+    bank = rng.standard_normal((400, 30)).astype(np.float32)
+    queries = bank[rng.integers(0, 400, 900)] + rng.uniform(0, 0.3, (900, 1)).astype(np.float32)
+    neighbours = Neighbours(bank)
+    guess = neighbours.near(queries)
+    expected = neighbours.largest(queries, count=10)
+    monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("asked for near rows"))
+    np.testing.assert_array_equal(neighbours.largest(queries, count=10, guess=guess), expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -266,3 +266,12 @@ def test_a_plain_picture_stays_plain(height: int, width: int, level: int) -> Non
 def test_the_usual_shape_is_the_median(sizes: list[tuple[int, int]], aspect: float) -> None:
     """One photo of another shape does not bend the view of all."""
     assert median_aspect(_pixels(*sizes)) == aspect
+
+
+def test_originals_go_with_the_pictures() -> None:
+    """What is taken from a batch names the same originals; without any there is none."""
+    before = Pictures(_pixels((8, 8), (8, 8)), aspect=1.0)
+    changed = Pictures(_pixels((8, 8), (8, 8)), aspect=1.0, originals=[(before, 1), None])
+    taken = changed.take([1, 0])
+    assert [taken.original(row) for row in range(2)] == [None, (before, 1)]
+    assert before.original(0) is None and before.take([0]).original(0) is None

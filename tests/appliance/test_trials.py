@@ -14,7 +14,9 @@ from appliance import seeds
 from appliance.errors import DiskError, ImagesError
 from appliance.folds import Fold, split
 from appliance.gallery import PER_GENERATOR, Gallery
+from appliance.generators import select
 from appliance.photo import Photo
+from appliance.pictures import Pictures
 from appliance.progress import Silent
 from appliance.stages import StageClock
 from appliance.threads import workers
@@ -370,3 +372,33 @@ def test_what_is_no_candidates_fault_ends_the_run(
 
     with pytest.raises(type(error), match=str(error)):
         _run(tmp_path, pool, [FakeDetector("a", score=fail)], [FakeGenerator()])
+
+
+def test_local_changes_name_the_photo_they_were_made_in(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    """A candidate is shown the seen photo of each picture with a box, and of no other anomaly."""
+    seen: list[tuple[bool, bool]] = []
+
+    class Looking(FakeDetector):
+        def fit(self, photos: Pictures, *, seed: int):
+            fitted = super().fit(photos, seed=seed)
+
+            class Fitted:
+                def score(self, pictures: Pictures) -> np.ndarray:
+                    for row, pixels in enumerate(pictures.pixels):
+                        original = pictures.original(row)
+                        of = None if original is None else original[0].pixels[original[1]]
+                        share = 1.0 if of is None else float(np.mean(np.any(of != pixels, axis=2)))
+                        seen.append((original is not None, share < 0.5))
+                    return fitted.score(pictures)
+
+            return Fitted()
+
+    photos = [
+        replace(photo, pixels=np.random.default_rng(i).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        for i, photo in enumerate(PHOTOS)
+    ]
+    generators = [select("cutpaste", {}), select("foreign", {})]
+    _run(tmp_path, pool, [Looking("a")], generators, photos=photos)
+    named = [is_near for is_named, is_near in seen if is_named]
+    assert len(named) >= 7 and all(named)
+    assert len(seen) - len(named) >= 7 + len(photos)  # the good photos and what replaces the picture
