@@ -48,9 +48,9 @@ def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integer
     there are features beyond a level, those within it cannot be the farthest, and wait without being compared
     with what is chosen meanwhile.
     """
-    points = _Points(_projected(features, rng))
+    points = _Points.of(_projected(features, rng))
     cover = _Cover(points, first=int(rng.integers(len(points))))
-    same = SAME_EPS * float(points.squared.max())
+    same = SAME_EPS * points.largest
     wanted = min(rows, len(points))
     while len(cover.chosen) < wanted and cover.farthest > same:
         cover.choose_beyond(max(LEVEL * cover.farthest, same), wanted=wanted)
@@ -58,28 +58,35 @@ def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integer
 
 
 class _Points:
-    """[P, D] and their squared lengths."""
+    """[P, D] laid out so that one product of matrices gives squared distances.
 
-    def __init__(self, values: Floats, squared: Floats | None = None) -> None:
-        self.values = values
-        self.squared: Floats = np.einsum("pd,pd->p", values, values) if squared is None else squared
+    (-2y, 1, |y|²) times (x, |x|², 1) is |x - y|². Rounding only reorders near-ties, and may leave a distance
+    of zero a little below it.
+    """
+
+    def __init__(self, sides: tuple[Floats, Floats]) -> None:
+        self._sides = sides
+
+    @classmethod
+    def of(cls, values: Floats) -> _Points:
+        squared, one = np.einsum("pd,pd->p", values, values), np.ones(len(values), dtype=np.float32)
+        return cls((np.column_stack([values, squared, one]), np.column_stack([-2 * values, one, squared])))
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._sides[0])
+
+    @property
+    def largest(self) -> float:
+        """The largest squared length."""
+        return float(self._sides[1][:, -1].max())
 
     def take(self, index: Integers | list[int]) -> _Points:
-        return _Points(self.values[index], self.squared[index])
+        return _Points((self._sides[0][index], self._sides[1][index]))
 
     def squared_distances(self, others: _Points) -> Floats:
-        """[K, P] from the K others to all.
-
-        |x - y|² = |x|² + |y|² - 2xy: rounding only reorders near-ties.
-        """
-        distances: Floats = others.values @ self.values.T
-        distances *= -2
-        distances += self.squared
-        distances += others.squared[:, None]
-        return np.maximum(distances, 0, out=distances)
+        """[K, P] from the K others to all."""
+        distances: Floats = others._sides[1] @ self._sides[0].T
+        return distances
 
 
 class _Cover:
