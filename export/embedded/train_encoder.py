@@ -44,13 +44,11 @@ class EncoderTraining:
     stations: StationSettings = field(default_factory=StationSettings)
 
 
-# About forty minutes each where two cores are shared by three of them. Longer training helps: at unseen
-# stations (`validate`) tessera/patches_s8 reached .760 in 600 steps, with 600 stations, and .803 in 4000,
-# with 1500.
+# About half an hour each where two cores are shared by three of them.
 TRAININGS = {
-    "tessera": EncoderTraining(name="tessera", steps=4800),
-    "lamina": EncoderTraining(name="lamina", steps=2880),
-    "specula": EncoderTraining(name="specula", steps=2880),
+    "tessera": EncoderTraining(name="tessera", steps=4000),
+    "lamina": EncoderTraining(name="lamina", steps=2400),
+    "specula": EncoderTraining(name="specula", steps=2400),
 }
 
 
