@@ -145,7 +145,7 @@ def test_settings_change_while_it_runs(bench: ServiceBench) -> None:
     stations = [*bench.settings["stations"], bench.station("gear")]
     bench.write({**bench.settings, "stations": stations})
     wait_for(lambda: "gear" in bench.health()["stations"])
-    assert not bench.health()["degraded"]
+    wait_for(lambda: not bench.health()["degraded"])
     drop(bench.images("gear"), 2, seed=0)
     wait_for(lambda: bench.status("gear")["photos"]["accepted"] == 2)
     bench.write({**bench.settings, "state_dir": str(bench.folder / "elsewhere")})

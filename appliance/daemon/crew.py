@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from appliance.daemon.folder_loop import FolderLoop
 from appliance.daemon.good_parts import GoodParts
 from appliance.daemon.lane import FileLane, Outside, known_files
 from appliance.daemon.ledger import Lane
+from appliance.daemon.logs import tell
 from appliance.daemon.part import Fault, Part
 from appliance.daemon.scoring_lane import ScoringLane, ScoringPlan, plan_of
 from appliance.daemon.station import Station
@@ -21,6 +23,8 @@ from appliance.daemon.status import Problem
 from appliance.daemon.wake import Wake
 from appliance.daemon.watch import Watch
 from appliance.plan import intake_options
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 120.0  # with photos that keep coming
 REFRESH_S = 2.0  # between two looks for a new champion
@@ -99,6 +103,10 @@ class _Intake:
         self._station = station
         settings, ledger = station.settings, station.ledger
         self.wake = Wake()
+        forgotten = ledger.keep_traits_of(station.box.encoder.spec.sha256)
+        if forgotten:
+            what = f"the encoder that tells drift is another one: {forgotten} photos' traits forgotten"
+            tell(log, logging.INFO, "traits_forgotten", what, station=station.name, photos=forgotten)
         watch = Watch(
             station.images,
             settle_s=settings.intake.settle_s,

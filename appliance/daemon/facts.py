@@ -9,3 +9,4 @@ BEGINS_ANEW = "begins_anew"  # not JSON: there while no calibration has come of 
 PRESENT = "present"  # not JSON: what a calibration would hang on now, of `calibrated_with.settings_hash`
 PASSING = "photos_pass"  # not JSON: the camera overwrites or deletes what it wrote, so photos are copied
 SERVED = "schedule_served"  # not JSON: since when the present schedule is served
+TRAITS_OF = "traits_of"  # not JSON: the sha256 of the encoder that the photos' traits were taken with

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from appliance.daemon.facts import TRAITS_OF
 from appliance.daemon.ledger_tables import TABLES, VERSION
 from appliance.errors import GoodpartsError
 
@@ -203,6 +204,18 @@ class Ledger:
             "ORDER BY number LIMIT ?"
         )
         return [(row["number"], row["at"], row["data"]) for row in self.ask(question, number, limit)]
+
+    def keep_traits_of(self, encoder: str) -> int:
+        """Delete the traits that were taken with another encoder than that of this sha256; says how many.
+
+        They compare with none of this one's, and may be as wide by chance. As fact and deletion are one step,
+        nothing is mixed whenever the service ends.
+        """
+        with self.together() as connection:
+            if self.fact(TRAITS_OF) == encoder:
+                return 0
+            self.set_fact(TRAITS_OF, encoder)
+            return connection.execute("DELETE FROM traits").rowcount
 
     def keep_last(self, table: Literal["signatures", "traits"], count: int) -> None:
         """Delete what is older than the last `count` distinct photos."""

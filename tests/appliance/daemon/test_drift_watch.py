@@ -118,3 +118,15 @@ def test_switched_off_it_says_nothing(ledger: Ledger, answers: Answers) -> None:
 def test_the_pace_is_told_by_the_blocks_so_far() -> None:
     """A block a day until there are two."""
     assert blocks_per_month([]) == pytest.approx(30.4, abs=1.0)
+
+
+def test_traits_of_another_encoder_are_forgotten(ledger: Ledger, answers: Answers) -> None:
+    """After an update drift begins with the photos since: no block mixes two encoders of any width."""
+    assert ledger.keep_traits_of("a" * 64) == 0
+    arrive(ledger, 35)
+    assert ledger.keep_traits_of("a" * 64) == 0 and len(ledger.traits_after(0, 100)) == 35
+    assert ledger.keep_traits_of("b" * 64) == 35
+    arrive(ledger, 25)
+    watch = DriftWatch(ledger, OPTIONS, seed=0)
+    watch.look(calibrated=0, at=0.0)
+    assert answers.shown == [2] and ledger.last_photo() == 60
