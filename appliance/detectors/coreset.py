@@ -20,7 +20,7 @@ PROJECTED_DIMS = 64
 SAME_EPS = 1e-6  # squared distances below this share of the largest squared norm are rounding
 FRONT = 128  # of the farthest features, among which the next ones are chosen before all are looked at again
 LEVEL = 0.6  # of the largest squared distance: nearer features wait until it has fallen to this
-REFRESHED = 2048  # features whose distances are brought up to date together: bounds the memory
+AT_ONCE = 1 << 18  # distances in memory together: what leaves a processor's cache costs several times as much
 
 
 def streamed_coreset(chunks: Iterable[Floats], *, rows: int, rng: np.random.Generator) -> Floats:
@@ -80,13 +80,22 @@ class _Points:
         """The largest squared length."""
         return float(self._sides[1][:, -1].max())
 
-    def take(self, index: Integers | list[int]) -> _Points:
+    def take(self, index: Integers | list[int] | slice) -> _Points:
         return _Points((self._sides[0][index], self._sides[1][index]))
 
     def squared_distances(self, others: _Points) -> Floats:
         """[K, P] from the K others to all."""
         distances: Floats = others._sides[1] @ self._sides[0].T
         return distances
+
+    def least_squared_distances(self, others: _Points) -> Floats:
+        """[P] from each to the nearest of the others, of which there is one at least."""
+        width = max(1, AT_ONCE // len(others))
+        least = [
+            self.take(slice(start, start + width)).squared_distances(others).min(axis=0)
+            for start in range(0, len(self), width)
+        ]
+        return np.concatenate(least)
 
 
 class _Cover:
@@ -119,7 +128,7 @@ class _Cover:
             among = farthest.squared_distances(farthest)
             most = wanted - len(self.chosen)
             picked = front[_picks(nearest[front], among, least=max(outside, level), most=most)]
-            np.minimum(nearest, points.squared_distances(points.take(picked)).min(axis=0), out=nearest)
+            np.minimum(nearest, points.least_squared_distances(points.take(picked)), out=nearest)
             nearest[picked] = 0
             self.chosen += active[picked].tolist()
             self._nearest[active] = nearest
@@ -130,12 +139,11 @@ class _Cover:
         """The features that are farther than `level` from all that are chosen."""
         asked = np.flatnonzero(self._nearest > level)
         for met in np.unique(self._met[asked]):
-            new = self._points.take(self.chosen[met:])
             group = asked[self._met[asked] == met]
-            for start in range(0, len(group) if len(new) else 0, REFRESHED):
-                some = group[start : start + REFRESHED]
-                distances = self._points.take(some).squared_distances(new)
-                self._nearest[some] = np.minimum(self._nearest[some], distances.min(axis=0))
+            if met < len(self.chosen):
+                new = self._points.take(self.chosen[met:])
+                least = self._points.take(group).least_squared_distances(new)
+                self._nearest[group] = np.minimum(self._nearest[group], least)
         self._met[asked] = len(self.chosen)
         beyond: Integers = asked[self._nearest[asked] > level]
         return beyond
