@@ -134,6 +134,7 @@ class Pictures:
         self._derived: Store[npt.NDArray[Any]] = Store(derived_bytes)
         self._infer = infer
         self._originals = originals
+        self._notes: dict[tuple[Hashable, int], npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -170,6 +171,14 @@ class Pictures:
         It speeds up a search, and alters no score.
         """
         return None if self._originals is None else self._originals[row]
+
+    def note(self, key: Hashable, row: int, value: npt.NDArray[Any]) -> None:
+        """Keep something small of a picture, whatever the stores hold: a few KB a picture and detector."""
+        self._notes[key, row] = value
+
+    def noted(self, key: Hashable, row: int) -> npt.NDArray[Any] | None:
+        """What was noted, or None."""
+        return self._notes.get((key, row))
 
     def take(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Pictures:
         """Some of the pictures. Encoders' outputs are shared both ways, whoever computes them."""

@@ -170,20 +170,36 @@ def run_trials(
         detectors=list(detectors),
         silent=frozenset(workload.name for workload in workloads if not workload.votes),
     )
-    for number, fold in enumerate(folds):
-        heading = f"fold {number + 1} of {len(folds)}"
-        workshop.progress.step(f"{heading}: fitting {len(detectors)} candidates")
-        with workshop.clock.stage("fit candidates"):
-            bank = support.take(fold.bank)
-            jury = Jury(detectors, bank, record.failures, workshop.pool, seed=seed, name=f"fold {number}")
-        run = _FoldRun(number, fold, photos, support.aspect, jury, record, workshop)
-        run.score_good(support.take(fold.evaluation))
-        for workload in workloads:
-            workshop.progress.step(f"{heading}: {workload.name}")
-            count = workload.share(number, len(folds))
-            if count > 0:  # with fewer anomalies than folds the last folds have none
-                run.score_synthetic(workload, count, seed=seed)
+    for number in range(len(folds)):
+        _run_fold(number, support, photos, folds, workloads, record, workshop, seed=seed)
     return record
+
+
+def _run_fold(
+    number: int,
+    support: Pictures,
+    photos: Sequence[Photo],
+    folds: Sequence[Fold],
+    workloads: Sequence[Workload],
+    record: TrialRecord,
+    workshop: Workshop,
+    *,
+    seed: int,
+) -> None:
+    """What it fits and computes goes with it, before the next one begins."""
+    fold, heading = folds[number], f"fold {number + 1} of {len(folds)}"
+    workshop.progress.step(f"{heading}: fitting {len(record.detectors)} candidates")
+    with workshop.clock.stage("fit candidates"):
+        bank, name = support.take(fold.bank), f"fold {number}"
+        jury = Jury(record.detectors, bank, record.failures, workshop.pool, seed=seed, name=name)
+        del bank  # with all that was computed for it
+    run = _FoldRun(number, fold, photos, support.aspect, jury, record, workshop)
+    run.score_good(support.take(fold.evaluation))
+    for workload in workloads:
+        workshop.progress.step(f"{heading}: {workload.name}")
+        count = workload.share(number, len(folds))
+        if count > 0:  # with fewer anomalies than folds the last folds have none
+            run.score_synthetic(workload, count, seed=seed)
 
 
 class _FoldRun:
@@ -252,9 +268,8 @@ class _FoldRun:
         return scores
 
     def _original(self, synthetic: Synthetic) -> Original | None:
-        """The good photo that a local change was made in."""
-        is_local = synthetic.box is not None or synthetic.strength == 0
-        if self._good is None or not is_local or not self._has_round_trips:
+        """The good photo that a local change was made in, where it is one of those that were scored."""
+        if self._good is None or synthetic.box is None or not self._has_round_trips:
             return None
         return self._good, synthetic.parents[0]
 

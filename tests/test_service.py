@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from appliance.daemon.facts import TRAITS_OF
+from appliance.daemon.ledger import Ledger
 from tests.pictures import draw_part, encoded
 from tests.service_bench import ServiceBench, SystemdSocket, wait_for
 from tests.small_runs import goodparts
@@ -184,3 +186,22 @@ def test_a_person_says_what_is_good_and_what_the_part_is_now(bench: ServiceBench
     wait_for(lambda: bench.champion() != first)
     learned = {row["file"] for row in bench.get("/stations/plate/result")[1]["support"]}
     assert learned and all(name.startswith("3_") for name in learned)
+
+
+def test_an_update_with_another_encoder_learns_drift_anew(bench: ServiceBench) -> None:
+    """Traits that the encoder before left are forgotten, and said to be; photos and all else stay."""
+    bench.start()
+    bench.ready()
+    drop(bench.images(), 6, seed=0)
+    wait_for(lambda: bench.status()["photos"]["accepted"] == 6)
+    bench.stop()
+    ledger = Ledger(bench.places().ledger)
+    assert len(ledger.traits_after(0, 100)) == 6
+    ledger.set_fact(TRAITS_OF, "0" * 64)
+    ledger.close()
+    bench.start()
+    bench.ready()
+    drop(bench.images(), 2, seed=1)
+    wait_for(lambda: bench.status()["photos"]["accepted"] == 8)
+    assert bench.stop().code == 0 and "traits of 6 photos forgotten" in bench.log()
+    assert bench.ask("SELECT COUNT(*) FROM traits") == [(2,)]

@@ -105,7 +105,7 @@ class _Intake:
         self.wake = Wake()
         forgotten = ledger.keep_traits_of(station.box.encoder.spec.sha256)
         if forgotten:
-            what = f"the encoder that tells drift is another one: {forgotten} photos' traits forgotten"
+            what = f"the encoder that tells drift is another one: traits of {forgotten} photos forgotten"
             tell(log, logging.INFO, "traits_forgotten", what, station=station.name, photos=forgotten)
         watch = Watch(
             station.images,

@@ -206,7 +206,8 @@ class Ledger:
         return [(row["number"], row["at"], row["data"]) for row in self.ask(question, number, limit)]
 
     def keep_traits_of(self, encoder: str) -> int:
-        """Delete the traits that were taken with another encoder than that of this sha256; says how many.
+        """Delete traits that were not, for all that is known, taken with the encoder of this sha256; says how
+        many.
 
         They compare with none of this one's, and may be as wide by chance. As fact and deletion are one step,
         nothing is mixed whenever the service ends.

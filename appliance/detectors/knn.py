@@ -37,7 +37,7 @@ class Neighbours:
     def __init__(self, bank: Floats) -> None:
         """`bank` [M, D], M >= 1."""
         assert len(bank) >= 1, "a bank holds at least one row"
-        _check_finite(bank)
+        check_finite(bank)
         self._bank = bank
         self._centre = bank.mean(axis=0, dtype=np.float64)
         centred = self._centred(bank)
@@ -55,22 +55,23 @@ class Neighbours:
 
     def distances(self, queries: Floats, *, k: int) -> Doubles:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
-        _check_finite(queries)
+        check_finite(queries)
         k = min(k, len(self))
         found = [self._nearest(queries[some], k) for some in _some_at_once(len(queries))]
         return np.concatenate([np.empty((0, k)), *found])
 
-    def largest(self, queries: Floats, *, count: int, guess: Integers | None = None) -> Doubles:
+    def largest(self, queries: Floats, *, count: int, near: Integers | None = None) -> Doubles:
         """The `count` largest of `distances(queries, k=1)`, ascending: the same bytes, most not measured.
 
         The distance to any row bounds that to the nearest from above. A query whose bound lies below `count`
         distances that were measured cannot be among the largest.
 
-        guess: [N] a row for each query, near most of them: looking for such rows is what costs most.
+        near: [N] a row for each query, as of `near`. Rows of other queries that most of these resemble do as
+        well, and save what costs most. The fewer are near, the more is measured.
         """
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
-        _check_finite(queries)
-        bound = self._upper_bounds(queries, self.near(queries) if guess is None else guess)
+        check_finite(queries)
+        bound = self._upper_bounds(queries, self.near(queries) if near is None else near)
         order = np.argsort(-bound, kind="stable")
         first, others = order[: 2 * count], order[2 * count :]
         found = self.distances(queries[first], k=1)[:, 0]
@@ -169,7 +170,7 @@ def _principal_directions(centred: Floats) -> Floats:
     return np.ascontiguousarray(directions, dtype=np.float32)
 
 
-def _check_finite(features: Floats) -> None:
+def check_finite(features: Floats) -> None:
     if not np.isfinite(features).all():
         raise DetectorError(
             f"features {list(features.shape)} hold NaN or infinite values. The model that gave them "

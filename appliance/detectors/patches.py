@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,8 @@ import numpy.typing as npt
 from appliance.detectors.affine import Affine, group_scaling, identity
 from appliance.detectors.bank import SavedBank, load_bank, save_bank
 from appliance.detectors.coreset import streamed_coreset
-from appliance.detectors.knn import GUIDE_DIMS, Neighbours
+from appliance.detectors.grids import by_cells, neighbourhood_average, resampled
+from appliance.detectors.knn import GUIDE_DIMS, Neighbours, check_finite
 from appliance.errors import DetectorError
 from appliance.pictures import Pictures, Pixels, outputs_key
 from appliance.seeds import stream
@@ -31,8 +31,9 @@ Floats = npt.NDArray[np.float32]
 # Of 20, 60 and 200 drawn parts (of another seed than those that are reported) a coreset of 4000 rows cost at
 # most .007 of AUROC against a bank of all patches, one of 2000 rows up to .05.
 BANK_ROWS = 4000
-CHUNK_ROWS = 16_000  # about as many patches are in memory beside the bank while it is chosen
-SAMPLE_ROWS = 16_000  # drawn at random to fit the map that makes distances meaningful
+CHUNK_ROWS = 16_000  # patches that are considered together for the bank; a few copies of them are in memory
+SAMPLE_ROWS = 16_000  # drawn at random to fit the map that makes distances meaningful,
+SAMPLE_PHOTOS = 64  # from so many photos at most: of many, not all are embedded twice where nothing is kept
 MEASURED_SHARE = 0.05  # of the patches that a score searches among all rows; the others are only guided
 MAX_CELLS = 1600  # patches per picture; a finer map is averaged 2 x 2
 # Paper: the largest distance alone. Here: the mean of the largest 2 %, and of at least 3, because one noisy
@@ -121,8 +122,8 @@ class PatchDetector:
     def fit(self, photos: Pictures, *, seed: int) -> FittedPatches:
         rng = stream(seed, self.name)
         affine = self.features.adapt(draw_patches(self.features, photos, count=SAMPLE_ROWS, rng=rng))
-        chunks = (affine(patches) for patches in in_chunks(self.features, photos, rows=CHUNK_ROWS))
-        bank = streamed_coreset(chunks, rows=self._rows, rng=rng)
+        chunks = in_chunks(self.features, photos, rows=CHUNK_ROWS)
+        bank = streamed_coreset(map(affine, chunks), rows=self._rows, rng=rng)
         return FittedPatches(self.name, self.features, affine, bank, aspect=photos.aspect)
 
     def load(self, folder: Path) -> FittedPatches:
@@ -167,19 +168,23 @@ class FittedPatches:
     def _score(self, photos: Pictures, row: int) -> float:
         """`image_score` of the distances: the same bytes, with only the largest of them measured."""
         mapped, grid = self._mapped(photos, row)
-        count, guess = top_count(math.prod(grid)), self._guess(photos, row)
-        return image_score(self._neighbours.largest(mapped, count=count, guess=guess))
+        near = self._near(photos, row, mapped)
+        return image_score(self._neighbours.largest(mapped, count=top_count(math.prod(grid)), near=near))
 
-    def _guess(self, photos: Pictures, row: int) -> npt.NDArray[np.int64] | None:
-        """[P] of the photo that this picture was made from the rows near its patches, if there is one.
+    def _near(self, photos: Pictures, row: int, mapped: Floats) -> npt.NDArray[np.int64]:
+        """[P] a row of the bank near each patch.
 
-        A synthetic anomaly changes few patches: those of the others are found without a search.
+        A synthetic anomaly changes few patches of the photo it was made from: where that was scored before,
+        its rows are those of most patches.
         """
         original = photos.original(row)
+        noted = None if original is None else original[0].noted(self, original[1])
+        if noted is not None:
+            return noted.astype(np.int64)
+        near = self._neighbours.near(mapped)
         if original is None:
-            return None
-        of, place = original
-        return of.derived((self, "near"), place, lambda: self._neighbours.near(self._mapped(of, place)[0]))
+            photos.note(self, row, near.astype(np.int32))
+        return near
 
     def _distances(self, photos: Pictures, row: int) -> npt.NDArray[np.float64]:
         """[h, w] distance of every patch to its nearest neighbour in the bank."""
@@ -206,87 +211,32 @@ def top_count(patches: int) -> int:
 def draw_patches(
     features: PatchFeatures, photos: Pictures, *, count: int, rng: np.random.Generator
 ) -> Floats:
-    """About `count` patches [P, D], as many from every photo, all where there are fewer."""
+    """About `count` patches [P, D], as many from every photo, all where there are fewer.
+
+    Of more than `SAMPLE_PHOTOS` photos from so many, evenly spread.
+    """
+    rows = np.linspace(0, len(photos) - 1, min(len(photos), SAMPLE_PHOTOS)).astype(int)
     drawn = []
-    for row in range(len(photos)):
-        patches = features.of_picture(photos, row)
+    for row in rows:
+        patches = features.of_picture(photos, int(row))
         flat = patches.reshape(-1, patches.shape[2])  # [h, w, D] -> [P, D]
-        share = min(len(flat), math.ceil(count / len(photos)))
+        share = min(len(flat), math.ceil(count / len(rows)))
         drawn.append(flat[np.sort(rng.choice(len(flat), share, replace=False))])
     return np.concatenate(drawn)
 
 
 def in_chunks(features: PatchFeatures, photos: Pictures, *, rows: int) -> Iterator[Floats]:
-    """All patches of all photos, about `rows` at a time, [P, D]: whole photos, one at least."""
+    """All patches of all photos, about `rows` at a time, [P, D]: whole photos, one at least. DetectorError
+    where they are not finite."""
     chunk: list[Floats] = []
     for row in range(len(photos)):
         patches = features.of_picture(photos, row)
         chunk.append(patches.reshape(-1, patches.shape[2]))  # [h, w, D] -> [P, D]
-        if sum(map(len, chunk)) + len(chunk[-1]) > rows:
-            yield np.concatenate(chunk)
+        if row + 1 == len(photos) or sum(map(len, chunk)) + len(chunk[-1]) > rows:
+            together = np.concatenate(chunk)
+            check_finite(together)
             chunk = []
-    if chunk:
-        yield np.concatenate(chunk)
-
-
-def neighbourhood_average(feature_map: Floats) -> Floats:
-    """[D, h, w] -> [h, w, D]: the mean of 3 x 3 cells; the edge repeats itself.
-
-    Section 3.1, Roth et al. 2022.
-    """
-    dims, height, width = feature_map.shape
-    cells = by_cells(feature_map)
-    averaged = _sum_of_three(cells.reshape(height, width * dims)).reshape(height, width, dims)
-    averaged = _sum_of_three(averaged.transpose(1, 0, 2)).transpose(1, 0, 2)
-    averaged *= np.float32(1 / 9)
-    return averaged
-
-
-def by_cells(feature_map: Floats) -> Floats:
-    """[D, h, w] -> [h, w, D]"""
-    dims, height, width = feature_map.shape
-    cells: Floats = cv2.transpose(feature_map.reshape(dims, -1)).astype(np.float32, copy=False)
-    return cells.reshape(height, width, dims)
-
-
-def _sum_of_three(values: Floats) -> Floats:
-    """[n, ...] each with the one before and the one after it along the first axis."""
-    last = len(values) - 1
-    total = np.empty_like(values)
-    np.add(values[:-1], values[1:], out=total[:-1])
-    total[last] = values[last] + values[last]
-    total[1:] += values[:-1]
-    total[0] += values[0]
-    return total
-
-
-def resampled(cells: Floats, grid: tuple[int, ...]) -> Floats:
-    """[h, w, D] -> [H, W, D] for a `grid` of (H, W)."""
-    height, width, dims = cells.shape
-    if (height, width) == tuple(grid):
-        return cells
-    across = np.matmul(axis_resampling(width, grid[1]), cells)  # [h, W, D]
-    down: Floats = axis_resampling(height, grid[0]) @ across.reshape(height, -1)
-    return down.reshape(*grid, dims)
-
-
-@lru_cache(maxsize=64)
-def axis_resampling(size: int, out: int) -> Floats:
-    """[out, size] by area when it shrinks, linear between cell centres when it grows. Rows sum to 1.
-
-    Not to be written to: every picture gets the same one.
-    """
-    if out < size:
-        edges = np.arange(out + 1) * size / out
-        cells = np.arange(size)
-        overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-        weights = np.maximum(overlap, 0) * out / size
-    else:
-        centres = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
-        weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
-    matrix = np.asarray(weights, dtype=np.float32)
-    matrix.flags.writeable = False
-    return matrix
+            yield together
 
 
 def check_aspect(name: str, photos: Pictures, aspect: float) -> None:

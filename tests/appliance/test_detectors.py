@@ -168,7 +168,7 @@ def test_only_what_the_score_needs_is_measured(
     scores = fits[name].score(photos)
     measured: list[int] = []
 
-    def largest(self: Neighbours, queries: np.ndarray, *, count: int, guess: None) -> np.ndarray:
+    def largest(self: Neighbours, queries: np.ndarray, *, count: int, near: np.ndarray | None) -> np.ndarray:
         measured.append(count)
         return np.sort(self.distances(queries, k=1), axis=None)[-count:]
 
@@ -181,17 +181,30 @@ def test_only_what_the_score_needs_is_measured(
 def test_knowing_the_photo_before_changes_no_score(
     name: str, fits: dict[str, FittedDetector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture that names the photo it was made from has the same score; no row is looked for."""
+    """A picture that names the scored photo it was made from has the same score; no row is looked for."""
     before = drawn_pictures([800, 801])
     changed = [pixels.copy() for pixels in before.pixels]
     for pixels in changed:
         pixels[10:20, 10:20] = 255 - pixels[10:20, 10:20]
     expected = fits[name].score(Pictures(changed, aspect=before.aspect))
+    fits[name].score(before)
+    monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("looked for again"))
     naming = Pictures(changed, aspect=before.aspect, originals=[(before, 0), (before, 1)])
     np.testing.assert_array_equal(fits[name].score(naming), expected)
-    monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("looked for again"))
-    again = Pictures(changed, aspect=before.aspect, originals=[(before, 0), (before, 1)])
-    np.testing.assert_array_equal(fits[name].score(again), expected)
+
+
+def test_a_photo_before_is_never_computed_again() -> None:
+    """One that no detector has scored, or whose outputs did not fit, costs no pass of the encoder."""
+    encoder = FakeEncoder()
+    patches = next(one for one in from_encoder(encoder) if one.name == "fake/patches_s8")
+    fitted = patches.fit(drawn_pictures([0, 1, 2]), seed=0)
+    drawn = drawn_pictures([3, 4])
+    before = Pictures(drawn.pixels, aspect=drawn.aspect, output_bytes=0, derived_bytes=0)
+    for _ in range(2):  # the photo before is unknown, then known
+        calls = encoder.calls
+        fitted.score(Pictures(drawn_pictures([5]).pixels, aspect=drawn.aspect, originals=[(before, 1)]))
+        assert encoder.calls == calls + 1
+        fitted.score(before)
 
 
 def test_the_pooled_score_is_the_sum_of_three_root_distances() -> None:

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from appliance.detectors.affine import Affine, group_scaling, identity, principal_components, z_scoring
 from appliance.detectors.gabor import CELL_PX, ORIENTATIONS, WAVELENGTH_PX, GaborStatistics, gabor_cells
+from appliance.detectors.grids import axis_resampling, neighbourhood_average, resampled
 from appliance.detectors.patches import (
     MAX_CELLS,
+    SAMPLE_PHOTOS,
     EncoderPatches,
-    axis_resampling,
     draw_patches,
-    neighbourhood_average,
-    resampled,
+    in_chunks,
     view_size,
 )
 from appliance.detectors.raw_patches import RawPatches, raw_patches
+from appliance.errors import DetectorError
 from appliance.pictures import Pictures
 
 
@@ -156,6 +157,39 @@ def test_patches_are_drawn_evenly_from_all_photos() -> None:
     assert counts.tolist() == [20] * 5
     everything = draw_patches(RawPatches(), photos, count=10**6, rng=rng)
     assert len(everything) == 5 * RawPatches.cells
+
+
+def test_a_sample_of_many_photos_is_of_some() -> None:
+    """From the first to the last in even steps: embedding all of many twice would double a fit."""
+    count = 3 * SAMPLE_PHOTOS
+    photos = Pictures([np.full((32, 32, 3), n, dtype=np.uint8) for n in range(count)], aspect=1.0)
+    drawn = draw_patches(RawPatches(), photos, count=count, rng=np.random.default_rng(0))
+    levels = np.unique(drawn[:, 0])
+    assert len(levels) == SAMPLE_PHOTOS and np.diff(levels).max() <= 5 * np.diff(levels).min()
+
+
+@pytest.mark.parametrize("rows", [1, 3000, 10**9])
+def test_chunks_hold_every_patch_once(rows: int) -> None:
+    """Whole photos in order, one at least, and no more than asked for where more than one."""
+    photos = Pictures([np.full((32, 32, 3), 40 * n, dtype=np.uint8) for n in range(5)], aspect=1.0)
+    chunks = list(in_chunks(RawPatches(), photos, rows=rows))
+    alone = [RawPatches().of_picture(photos, row).reshape(RawPatches.cells, -1) for row in range(5)]
+    np.testing.assert_array_equal(np.concatenate(chunks), np.concatenate(alone))
+    assert all(len(chunk) <= max(rows, RawPatches.cells) for chunk in chunks)
+    assert len(chunks) == {1: 5, 3000: 3, 10**9: 1}[rows]
+
+
+def test_a_photo_whose_features_overflow_is_no_part_of_a_bank() -> None:
+    """The fit ends with what to do, wherever in the stream it comes; the coreset would drop the others."""
+
+    class Overflowing(RawPatches):
+        def of_picture(self, photos: Pictures, row: int) -> np.ndarray:
+            features = super().of_picture(photos, row)
+            return features * np.float32(np.nan) if row == 3 else features
+
+    photos = Pictures([np.full((32, 32, 3), 40 * n, dtype=np.uint8) for n in range(5)], aspect=1.0)
+    with pytest.raises(DetectorError, match="NaN or infinite"):
+        list(in_chunks(Overflowing(), photos, rows=1))
 
 
 def test_scaling_gives_every_layer_the_same_spread() -> None:

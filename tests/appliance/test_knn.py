@@ -110,8 +110,8 @@ def test_the_largest_are_those_of_all_distances(
     neighbours, count = Neighbours(bank), int(rng.integers(1, queries + 1))
     expected = np.sort(neighbours.distances(asked, k=1)[:, 0])[-count:]
     np.testing.assert_array_equal(neighbours.largest(asked, count=count), expected)
-    guess = rng.integers(0, rows, queries)
-    np.testing.assert_array_equal(neighbours.largest(asked, count=count, guess=guess), expected)
+    near_rows = rng.integers(0, rows, queries)
+    np.testing.assert_array_equal(neighbours.largest(asked, count=count, near=near_rows), expected)
 
 
 def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +139,10 @@ def test_a_guess_takes_the_place_of_the_search_for_near_rows(monkeypatch: pytest
     bank = rng.standard_normal((400, 30)).astype(np.float32)
     queries = bank[rng.integers(0, 400, 900)] + rng.uniform(0, 0.3, (900, 1)).astype(np.float32)
     neighbours = Neighbours(bank)
-    guess = neighbours.near(queries)
+    near_rows = neighbours.near(queries)
     expected = neighbours.largest(queries, count=10)
     monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("asked for near rows"))
-    np.testing.assert_array_equal(neighbours.largest(queries, count=10, guess=guess), expected)
+    np.testing.assert_array_equal(neighbours.largest(queries, count=10, near=near_rows), expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

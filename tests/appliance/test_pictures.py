@@ -275,3 +275,11 @@ def test_originals_go_with_the_pictures() -> None:
     taken = changed.take([1, 0])
     assert [taken.original(row) for row in range(2)] == [None, (before, 1)]
     assert before.original(0) is None and before.take([0]).original(0) is None
+
+
+def test_notes_stay_whatever_the_stores_hold() -> None:
+    """A note is found by its key and row, in its own batch alone, also where nothing else is kept."""
+    batch = Pictures(_pixels((8, 8), (8, 8)), aspect=1.0, derived_bytes=0)
+    batch.note("near", 1, np.arange(3))
+    assert batch.noted("near", 0) is None and batch.take([1]).noted("near", 0) is None
+    np.testing.assert_array_equal(batch.noted("near", 1), np.arange(3))
