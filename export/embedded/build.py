@@ -40,15 +40,14 @@ GOLDEN_ENCODER_SIZE = 64
 def train_missing(names: Sequence[str], checkpoints: Path) -> None:
     """Trains the models that the folder has no checkpoint of; the encoders learn from the same stations."""
     missing = [name for name in names if not checkpoint_path(name, checkpoints).is_file()]
-    stations = checkpoints / "stations.npz"
-    if any(name in ENCODERS for name in missing):
-        save_stations(draw_stations(StationSettings(workers=TRAININGS_AT_ONCE)), stations)
-    try:
+    # A gigabyte that goes with this build, and is nobody else's: two may share the folder of checkpoints.
+    with tempfile.TemporaryDirectory(dir=checkpoints) as scratch:
+        stations = Path(scratch, "stations.npz")
+        if any(name in ENCODERS for name in missing):
+            save_stations(draw_stations(StationSettings(workers=TRAININGS_AT_ONCE)), stations)
         with ProcessPoolExecutor(TRAININGS_AT_ONCE, mp_context=multiprocessing.get_context("spawn")) as pool:
             for done in [pool.submit(_train, name, checkpoints, stations) for name in missing]:
                 done.result()
-    finally:
-        stations.unlink(missing_ok=True)  # a gigabyte
 
 
 def _train(name: str, checkpoints: Path, stations: Path) -> None:
