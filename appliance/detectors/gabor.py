@@ -110,7 +110,10 @@ def _level_energies(level: Floats) -> list[Floats]:
 
 
 def _magnitude(even: Floats, odd: Floats) -> Floats:
-    magnitude: Floats = cv2.magnitude(even, odd).astype(np.float32, copy=False)
+    # cv2.magnitude has other last bits at other places in memory, and a bank of thousands of rows finds ties.
+    magnitude: Floats = even * even
+    magnitude += odd * odd
+    np.sqrt(magnitude, out=magnitude)
     magnitude *= 2
     return magnitude
 

@@ -237,3 +237,15 @@ def test_what_changes_nothing_is_not_computed() -> None:
 def test_the_view_keeps_the_aspect(aspect: float, size: tuple[int, int]) -> None:
     """About side² pixels, in multiples."""
     assert view_size(aspect, side=192, multiple=32) == size
+
+
+def test_gabor_features_do_not_depend_on_places_in_memory() -> None:
+    """The same bytes two hundred times, whatever else is allocated meanwhile: banks are chosen by them."""
+    view, rng = drawn_part(5), np.random.default_rng(0)
+    view = np.asarray(np.resize(view, (96, 96, 3)), np.uint8)
+    kept: list[np.ndarray] = []
+    found = set()
+    for _ in range(200):
+        kept = [*kept[-20:], np.empty(int(rng.integers(1, 200_000)), np.uint8)]
+        found.add(gabor_cells(view).tobytes())
+    assert len(found) == 1
