@@ -1,6 +1,6 @@
 """What choosing costs beside embedding: all folds' fits and scores against each picture once per encoder.
 
-    [GOODPARTS_WEIGHTS=/path] python -m benchmarks.sharing [--photos N] [--anomalies N] [--repeats N]
+    [GOODPARTS_WEIGHTS=/path] python -m benchmarks.sharing [--photos N] [--anomalies N] [--engines DIR ...]
 
 Synthetic anomalies are made beforehand and replayed, so that their making is on neither side. The bare work
 is given twice: the networks alone, and all feature extractors, those without a network included. Both sides
@@ -93,7 +93,7 @@ class Station:
 def main() -> int:
     options = _options()
     threads = use_threads(0)
-    encoders = [network.encoder for network in load_networks([], threads=threads)]
+    encoders = [network.encoder for network in load_networks(options.engines, threads=threads)]
     station = _station(options.photos, options.anomalies)
     with workers(threads) as pool:
         _select(encoders[:1], station, pool)  # makes the anomalies
@@ -105,9 +105,9 @@ def main() -> int:
         embedded = [encoder for encoder in encoders if encoder.spec.pack == "embedded"]
         _report("embedded encoders", embedded, station, options.repeats, pool)
         if len(encoders) > len(embedded):
-            _report("with those of GOODPARTS_WEIGHTS", encoders, station, options.repeats, pool)
+            _report("with those of --engines and GOODPARTS_WEIGHTS", encoders, station, options.repeats, pool)
         else:
-            print("set GOODPARTS_WEIGHTS for more encoders", file=sys.stderr)
+            print("--engines and GOODPARTS_WEIGHTS add encoders", file=sys.stderr)
     return 0
 
 
@@ -118,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=int, default=60, help="good photos (%(default)s)")
     # About as many anomalies in all as the defaults make with all generators.
     parser.add_argument("--anomalies", type=int, default=98, help="of each of three generators (%(default)s)")
+    parser.add_argument("--engines", type=Path, nargs="*", default=[], metavar="DIR", help="more encoders")
     parser.add_argument("--repeats", type=int, default=3, help="timings of each side (%(default)s)")
     return parser.parse_args()
 
