@@ -65,7 +65,7 @@ test-full: check $(EXPORT_STAMP)
 
 bench: $(BOX_STAMP) $(EXPORT_STAMP)
 	$(BOX) -m benchmarks.sharing
-	$(BOX) -m benchmarks.scoring
+	$(BOX) -m benchmarks.scoring --candidates tessera/patches_s8 tessera/patches_s16 gabor/patches
 	$(BOX) -m benchmarks.scoring_latency
 	$(BOX) -m benchmarks.models
 	$(BOX) -m benchmarks.unet_quality

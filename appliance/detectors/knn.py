@@ -72,13 +72,13 @@ class Neighbours:
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
         check_finite(queries)
         bound = self._upper_bounds(queries, self.near(queries) if near is None else near)
-        order = np.argsort(-bound, kind="stable")
-        first, others = order[: 2 * count], order[2 * count :]
-        found = self.distances(queries[first], k=1)[:, 0]
-        others = others[bound[others] >= np.sort(found)[-count]]
-        if len(others) > 0:
-            found = np.concatenate([found, self.distances(queries[others], k=1)[:, 0]])
-        return np.sort(found)[-count:]
+        left = np.argsort(-bound, kind="stable")
+        found = np.empty(0)
+        while len(left) > 0:
+            some, left = left[: 2 * count], left[2 * count :]
+            found = np.sort(np.concatenate([found, self.distances(queries[some], k=1)[:, 0]]))[-count:]
+            left = left[bound[left] >= found[0]]
+        return found
 
     def near(self, queries: Floats) -> Integers:
         """[N] a row near each of `queries` [N, D], seldom much farther than the nearest."""

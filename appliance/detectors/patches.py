@@ -28,10 +28,12 @@ from engines.encoder import Encoder
 
 Floats = npt.NDArray[np.float32]
 
-# Of 20, 60 and 200 drawn parts (of another seed than those that are reported) a coreset of 4000 rows cost at
-# most .007 of AUROC against a bank of all patches, one of 2000 rows up to .05. On those reported 4000 rows
-# cost .023 at most.
-BANK_ROWS = 4000
+# Of 20 and 60 drawn parts (of other seeds than those that are reported) a coreset of 4000 rows cost at most
+# .011 of AUROC against a bank of all patches, one of 2000 rows up to .05. With 200 of them it cost up to .024
+# where a picture has 1024 patches, 8000 rows nothing; with 256 patches a picture 4000 are enough.
+LEAST_ROWS = 4000
+MOST_ROWS = 16_000  # what a search, and a fit beyond some 1000 photos, may cost
+FULL_AT = 60_000  # patches from which on a bank grows, with the root of their number
 CHUNK_ROWS = 16_000  # patches that are considered together for the bank; a few copies of them are in memory
 SAMPLE_ROWS = 16_000  # drawn at random to fit the map that makes distances meaningful,
 SAMPLE_PHOTOS = 64  # from so many photos at most: of many, not all are embedded twice where nothing is kept
@@ -111,20 +113,22 @@ class PatchDetector:
         kind: str,
         features: PatchFeatures,
         *,
-        rows: int = BANK_ROWS,
+        rows: int | None = None,
     ) -> None:
+        """rows: of a bank, at most; None: `bank_rows` of what it is fitted to."""
         self.name = name
         self.kind = kind
-        searched = GUIDE_DIMS + MEASURED_SHARE * features.dims  # operations on a patch and a row, halved
-        self.cost_mflop = features.cost_mflop + 2e-6 * features.cells * rows * searched
         self._rows = rows
+        searched = GUIDE_DIMS + MEASURED_SHARE * features.dims  # operations on a patch and a row, halved
+        self.cost_mflop = features.cost_mflop + 2e-6 * features.cells * (rows or LEAST_ROWS) * searched
         self.features = features
 
     def fit(self, photos: Pictures, *, seed: int) -> FittedPatches:
         rng = stream(seed, self.name)
         affine = self.features.adapt(draw_patches(self.features, photos, count=SAMPLE_ROWS, rng=rng))
         chunks = in_chunks(self.features, photos, rows=CHUNK_ROWS)
-        bank = streamed_coreset(map(affine, chunks), rows=self._rows, rng=rng)
+        rows = self._rows or bank_rows(len(photos) * self.features.cells)
+        bank = streamed_coreset(map(affine, chunks), rows=rows, rng=rng)
         return FittedPatches(self.name, self.features, affine, bank, aspect=photos.aspect)
 
     def load(self, folder: Path) -> FittedPatches:
@@ -207,6 +211,11 @@ def image_score(largest: npt.NDArray[np.float64]) -> float:
 def top_count(patches: int) -> int:
     """How many of a picture's patches its score is the mean of: `TOP_SHARE`, of `TOP_LEAST` at least."""
     return min(max(TOP_LEAST, math.ceil(TOP_SHARE * patches)), patches)
+
+
+def bank_rows(patches: int) -> int:
+    """How many rows a bank has at most, of so many patches."""
+    return min(max(LEAST_ROWS, round(LEAST_ROWS * math.sqrt(patches / FULL_AT))), MOST_ROWS)
 
 
 def draw_patches(

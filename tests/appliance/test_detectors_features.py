@@ -9,13 +9,18 @@ from detector_fakes import FakeEncoder, drawn_part, drawn_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.detectors import patches
 from appliance.detectors.affine import Affine, group_scaling, identity, principal_components, z_scoring
 from appliance.detectors.gabor import CELL_PX, ORIENTATIONS, WAVELENGTH_PX, GaborStatistics, gabor_cells
 from appliance.detectors.grids import axis_resampling, neighbourhood_average, resampled
 from appliance.detectors.patches import (
+    LEAST_ROWS,
     MAX_CELLS,
+    MOST_ROWS,
     SAMPLE_PHOTOS,
     EncoderPatches,
+    PatchDetector,
+    bank_rows,
     draw_patches,
     in_chunks,
     view_size,
@@ -166,6 +171,28 @@ def test_a_sample_of_many_photos_is_of_some() -> None:
     drawn = draw_patches(RawPatches(), photos, count=count, rng=np.random.default_rng(0))
     levels = np.unique(drawn[:, 0])
     assert len(levels) == SAMPLE_PHOTOS and np.diff(levels).max() <= 5 * np.diff(levels).min()
+
+
+def test_banks_grow_with_the_photos_within_bounds() -> None:
+    """Of few photos the least, beyond them the more the more patches, up to what a search can bear."""
+    rows = [bank_rows(photos * 1024) for photos in (20, 58, 120, 200, 400, 10**6)]
+    assert rows[0] == rows[1] == LEAST_ROWS and rows[-1] == MOST_ROWS
+    assert rows[1] < rows[2] < rows[3] < rows[4] < rows[5]
+
+
+def test_a_fit_has_the_rows_of_its_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector's bank takes what `bank_rows` allows for its photos, or what it was told."""
+    rng = np.random.default_rng(0)
+    photos = Pictures([rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(3)], aspect=1.0)
+    asked = []
+    monkeypatch.setattr(patches, "bank_rows", lambda count: asked.append(count) or 50)
+    assert len(bank_of(PatchDetector("raw/patches", "patches", RawPatches()), photos)) == 50
+    assert asked == [3 * RawPatches.cells]
+    assert len(bank_of(PatchDetector("raw/patches", "patches", RawPatches(), rows=20), photos)) == 20
+
+
+def bank_of(detector: PatchDetector, photos: Pictures) -> np.ndarray:
+    return detector.fit(photos, seed=0)._bank
 
 
 @pytest.mark.parametrize("rows", [1, 3000, 10**9])
