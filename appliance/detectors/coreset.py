@@ -20,6 +20,7 @@ PROJECTED_DIMS = 64
 SAME_EPS = 1e-6  # squared distances below this share of the largest squared norm are rounding
 FRONT = 128  # of the farthest features, among which the next ones are chosen before all are looked at again
 LEVEL = 0.6  # of the largest squared distance: nearer features wait until it has fallen to this
+STAYING = 0.8  # what came within the level is dropped when so few are left: copying them costs a comparison
 AT_ONCE = 1 << 18  # distances in memory together: what leaves a processor's cache costs several times as much
 
 
@@ -48,7 +49,7 @@ def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integer
     there are features beyond a level, those within it cannot be the farthest, and wait without being compared
     with what is chosen meanwhile.
     """
-    points = _Points.of(_projected(features, rng))
+    points = _Points(_projected(features, rng))
     cover = _Cover(points, first=int(rng.integers(len(points))))
     same = SAME_EPS * points.largest
     wanted = min(rows, len(points))
@@ -58,44 +59,27 @@ def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integer
 
 
 class _Points:
-    """[P, D] laid out so that one product of matrices gives squared distances.
+    """[P, D] laid out twice so that one product of matrices gives squared distances.
 
     (-2y, 1, |y|²) times (x, |x|², 1) is |x - y|². Rounding only reorders near-ties, and may leave a distance
     of zero a little below it.
     """
 
-    def __init__(self, sides: tuple[Floats, Floats]) -> None:
-        self._sides = sides
-
-    @classmethod
-    def of(cls, values: Floats) -> _Points:
+    def __init__(self, values: Floats) -> None:
         squared, one = np.einsum("pd,pd->p", values, values), np.ones(len(values), dtype=np.float32)
-        return cls((np.column_stack([values, squared, one]), np.column_stack([-2 * values, one, squared])))
+        self.many = np.column_stack([values, squared, one])  # [P, D + 2] for those that are compared
+        self.few = np.column_stack([-2 * values, one, squared])  # [P, D + 2] for those they are compared with
+        self.largest = float(squared.max())  # squared length
 
     def __len__(self) -> int:
-        return len(self._sides[0])
+        return len(self.many)
 
-    @property
-    def largest(self) -> float:
-        """The largest squared length."""
-        return float(self._sides[1][:, -1].max())
 
-    def take(self, index: Integers | list[int] | slice) -> _Points:
-        return _Points((self._sides[0][index], self._sides[1][index]))
-
-    def squared_distances(self, others: _Points) -> Floats:
-        """[K, P] from the K others to all."""
-        distances: Floats = others._sides[1] @ self._sides[0].T
-        return distances
-
-    def least_squared_distances(self, others: _Points) -> Floats:
-        """[P] from each to the nearest of the others, of which there is one at least."""
-        width = max(1, AT_ONCE // len(others))
-        least = [
-            self.take(slice(start, start + width)).squared_distances(others).min(axis=0)
-            for start in range(0, len(self), width)
-        ]
-        return np.concatenate(least)
+def _least_squared_distances(many: Floats, few: Floats) -> Floats:
+    """[P] from each of the many to the nearest of the few, of which there is one at least."""
+    width = max(1, AT_ONCE // len(few))
+    least = [(few @ many[start : start + width].T).min(axis=0) for start in range(0, len(many), width)]
+    return np.concatenate(least)
 
 
 class _Cover:
@@ -104,7 +88,7 @@ class _Cover:
     def __init__(self, points: _Points, *, first: int) -> None:
         self.chosen = [first]
         self._points = points
-        self._nearest = points.squared_distances(points.take(self.chosen))[0]
+        self._nearest = points.many @ points.few[first]
         self._nearest[first] = 0
         self._met = np.ones(len(points), dtype=np.int64)  # how many of the chosen, of the first ones
 
@@ -121,19 +105,23 @@ class _Cover:
         product of matrices.
         """
         active = self._beyond(level)
-        points, nearest = self._points.take(active), self._nearest[active]
+        many, nearest = self._points.many[active], self._nearest[active]
         while len(self.chosen) < wanted and len(active) > 0:
             front, outside = _front(nearest)
-            farthest = points.take(front)
-            among = farthest.squared_distances(farthest)
+            places = active[front]
+            among = self._points.few[places] @ self._points.many[places].T
             most = wanted - len(self.chosen)
-            picked = front[_picks(nearest[front], among, least=max(outside, level), most=most)]
-            np.minimum(nearest, points.least_squared_distances(points.take(picked)), out=nearest)
-            nearest[picked] = 0
-            self.chosen += active[picked].tolist()
-            self._nearest[active] = nearest
+            picks = _picks(nearest[front], among, least=max(outside, level), most=most)
+            picked = places[picks]
+            np.minimum(nearest, _least_squared_distances(many, self._points.few[picked]), out=nearest)
+            nearest[front[picks]] = 0
+            self.chosen += picked.tolist()
             keep = nearest > level
-            active, points, nearest = active[keep], points.take(np.flatnonzero(keep)), nearest[keep]
+            beyond = np.count_nonzero(keep)
+            if beyond <= STAYING * len(keep):
+                self._nearest[active] = nearest
+                active, many, nearest = active[keep], many[keep], nearest[keep]
+        self._nearest[active] = nearest
 
     def _beyond(self, level: float) -> Integers:
         """The features that are farther than `level` from all that are chosen."""
@@ -141,8 +129,8 @@ class _Cover:
         for met in np.unique(self._met[asked]):
             group = asked[self._met[asked] == met]
             if met < len(self.chosen):
-                new = self._points.take(self.chosen[met:])
-                least = self._points.take(group).least_squared_distances(new)
+                new = self._points.few[self.chosen[met:]]
+                least = _least_squared_distances(self._points.many[group], new)
                 self._nearest[group] = np.minimum(self._nearest[group], least)
         self._met[asked] = len(self.chosen)
         beyond: Integers = asked[self._nearest[asked] > level]
@@ -165,7 +153,7 @@ def _picks(nearest: Floats, among: Floats, *, least: float, most: int) -> list[i
     nearest = nearest.copy()
     picks: list[int] = []
     while len(picks) < most:
-        farthest = int(np.argmax(nearest))
+        farthest = int(nearest.argmax())  # a third faster than np.argmax, and there are many
         if picks and nearest[farthest] <= least:
             break
         picks.append(farthest)
