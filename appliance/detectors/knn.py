@@ -29,6 +29,12 @@ EPS = float(np.finfo(np.float32).eps)
 # Directions in which `largest` looks for a near row. On drawn parts 16 leave 3 to 5 % of the patches to be
 # measured where 2 % are wanted, 8 leave 6 to 13 %, 24 leave 2.5 %.
 GUIDE_DIMS = 16
+# Wide features, whose distances are dear, are looked for once more, in more directions: those that may be
+# among the largest. Of 1536 dimensions 30 are then measured where 21 are wanted, not 68; up to some 300 the
+# second look costs what it saves.
+WIDE_DIMS = 384
+FINE_GUIDE_DIMS = 64
+LOOKED_AT_AGAIN = 6  # times as many as are wanted
 
 
 class Neighbours:
@@ -42,16 +48,17 @@ class Neighbours:
         self._centre = bank.mean(axis=0, dtype=np.float64)
         centred = self._centred(bank)
         self._table = _table(centred)
-        self._directions = _principal_directions(centred)  # [D, G]
-        self._shift = (self._centre @ self._directions).astype(np.float32)
-        self._guide = _table(centred @ self._directions)
+        self._guide = _Guide(centred, self._centre, dims=GUIDE_DIMS)
+        is_wide = bank.shape[1] >= WIDE_DIMS
+        self._fine_guide = _Guide(centred, self._centre, dims=FINE_GUIDE_DIMS) if is_wide else None
 
     def __len__(self) -> int:
         return len(self._bank)
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in (self._bank, self._table, self._directions, self._guide))
+        guides = [guide.nbytes for guide in (self._guide, self._fine_guide) if guide is not None]
+        return self._bank.nbytes + self._table.nbytes + sum(guides)
 
     def distances(self, queries: Floats, *, k: int) -> Doubles:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
@@ -72,21 +79,22 @@ class Neighbours:
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
         check_finite(queries)
         bound = self._upper_bounds(queries, self.near(queries) if near is None else near)
+        if self._fine_guide is not None:
+            doubtful = np.argsort(-bound, kind="stable")[: LOOKED_AT_AGAIN * count]
+            again = self._upper_bounds(queries[doubtful], self._fine_guide.near(queries[doubtful]))
+            bound[doubtful] = np.minimum(bound[doubtful], again)
+        at_once = count if self._fine_guide is not None else 2 * count
         left = np.argsort(-bound, kind="stable")
         found = np.empty(0)
         while len(left) > 0:
-            some, left = left[: 2 * count], left[2 * count :]
+            some, left = left[:at_once], left[at_once:]
             found = np.sort(np.concatenate([found, self.distances(queries[some], k=1)[:, 0]]))[-count:]
             left = left[bound[left] >= found[0]]
         return found
 
     def near(self, queries: Floats) -> Integers:
         """[N] a row near each of `queries` [N, D], seldom much farther than the nearest."""
-        guided = _with_one(queries @ self._directions - self._shift)
-        rows: Integers = np.empty(len(queries), dtype=np.int64)
-        for some in _some_at_once(len(queries)):
-            rows[some] = np.argmax(guided[some] @ self._guide, axis=1)
-        return rows
+        return self._guide.near(queries)
 
     def _upper_bounds(self, queries: Floats, rows: Integers) -> Doubles:
         """[N] the distance of each query to its row, or a little more than rounding gives."""
@@ -124,6 +132,28 @@ class Neighbours:
         return centred
 
 
+class _Guide:
+    """Finds near rows by the few directions in which a bank varies most."""
+
+    def __init__(self, centred: Floats, centre: Doubles, *, dims: int) -> None:
+        """centred: [M, D] the bank without its centre [D]."""
+        self._directions = _principal_directions(centred, dims)  # [D, G]
+        self._shift = (centre @ self._directions).astype(np.float32)
+        self._table = _table(centred @ self._directions)
+
+    @property
+    def nbytes(self) -> int:
+        return self._directions.nbytes + self._table.nbytes
+
+    def near(self, queries: Floats) -> Integers:
+        """[N] for queries [N, D]"""
+        guided = _with_one(queries @ self._directions - self._shift)
+        rows: Integers = np.empty(len(queries), dtype=np.int64)
+        for some in _some_at_once(len(queries)):
+            rows[some] = np.argmax(guided[some] @ self._table, axis=1)
+        return rows
+
+
 def _some_at_once(count: int) -> Iterator[slice]:
     for start in range(0, count, QUERIES_AT_ONCE):
         yield slice(start, start + QUERIES_AT_ONCE)
@@ -157,14 +187,14 @@ def _rounding(queries: Floats, closeness: Floats) -> Floats:
     return bound
 
 
-def _principal_directions(centred: Floats) -> Floats:
-    """[M, D] -> [D, min(M, D, GUIDE_DIMS)] orthonormal, near the directions of largest variance.
+def _principal_directions(centred: Floats, count: int) -> Floats:
+    """[M, D] -> [D, min(M, D, count)] orthonormal, near the directions of largest variance.
 
     Two steps of subspace iteration. They only guide a search whose result is exact, so that neither their
     accuracy nor the fixed draw they start from reaches a score.
     """
     rows, dims = centred.shape
-    start = np.random.default_rng(0).standard_normal((rows, min(rows, dims, GUIDE_DIMS)), dtype=np.float32)
+    start = np.random.default_rng(0).standard_normal((rows, min(rows, dims, count)), dtype=np.float32)
     directions = np.linalg.qr(centred.T @ start)[0]
     directions = np.linalg.qr(centred.T @ (centred @ directions))[0]
     return np.ascontiguousarray(directions, dtype=np.float32)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.detectors.knn import Neighbours
+from appliance.detectors import knn
+from appliance.detectors.knn import WIDE_DIMS, Neighbours
 from appliance.errors import DetectorError
 
 
@@ -92,7 +93,7 @@ def test_a_query_in_the_bank_is_at_distance_zero() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 60),
-    dims=st.integers(1, 40),
+    dims=st.one_of(st.integers(1, 40), st.integers(WIDE_DIMS - 1, WIDE_DIMS + 40)),
     queries=st.integers(1, 80),
     share=st.floats(0, 1),
     spread=st.sampled_from([1.0, 1e-3, 1e-6]),
@@ -143,6 +144,33 @@ def test_a_guess_takes_the_place_of_the_search_for_near_rows(monkeypatch: pytest
     expected = neighbours.largest(queries, count=10)
     monkeypatch.setattr(Neighbours, "near", lambda *_: pytest.fail("asked for near rows"))
     np.testing.assert_array_equal(neighbours.largest(queries, count=10, near=near_rows), expected)
+
+
+def test_wide_features_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the guess is bad for a tenth, most of these are not measured; those that are not wide are."""
+    rng = np.random.default_rng(6)
+    basis = rng.standard_normal((40, WIDE_DIMS)).astype(np.float32)
+    bank = rng.standard_normal((400, 40)).astype(np.float32) @ basis
+    guess = rng.integers(0, 400, 1000)
+    noise = rng.uniform(0, 0.3, (1000, 1)) * rng.standard_normal((1000, WIDE_DIMS))
+    queries = bank[guess] + noise.astype(np.float32)
+    guess[:100] = 0
+    expected = np.sort(brute_force(bank, queries, 1)[:, 0])[-20:]
+    original, measured = Neighbours._nearest, []
+
+    def nearest(self: Neighbours, some: np.ndarray, k: int) -> np.ndarray:
+        measured.append(len(some))
+        return original(self, some, k)
+
+    def measured_of(neighbours: Neighbours) -> int:
+        measured.clear()
+        np.testing.assert_allclose(neighbours.largest(queries, count=20, near=guess), expected)
+        return sum(measured)
+
+    monkeypatch.setattr(Neighbours, "_nearest", nearest)
+    assert measured_of(Neighbours(bank)) <= 40
+    monkeypatch.setattr(knn, "WIDE_DIMS", WIDE_DIMS + 1)
+    assert measured_of(Neighbours(bank)) >= 100
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
