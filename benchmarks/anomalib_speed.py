@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,9 +101,15 @@ class Anomalib:
             if line.startswith("{"):  # its libraries may write there too
                 said: dict[str, Any] = json.loads(line)
                 return said
-        self._process.wait()
+        status = self._process.wait()
         self._said.seek(0)
-        raise SystemExit(f"anomalib's side ended: {self._said.read()[-2000:]}")
+        last = self._said.read()[-2000:]
+        if status == -signal.SIGKILL:
+            raise SystemExit(
+                "anomalib's side was killed, most likely because memory ran out: its coreset takes "
+                f"20 GB and more. Ask for fewer --photos, or end what else runs. The last it said: {last}"
+            )
+        raise SystemExit(f"anomalib's side ended with status {status}: {last}")
 
 
 def main() -> int:
