@@ -29,12 +29,10 @@ EPS = float(np.finfo(np.float32).eps)
 # Directions in which `largest` looks for a near row. On drawn parts 16 leave 3 to 5 % of the patches to be
 # measured where 2 % are wanted, 8 leave 6 to 13 %, 24 leave 2.5 %.
 GUIDE_DIMS = 16
-# Wide features, whose distances are dear, are looked for once more, in more directions: those that may be
-# among the largest. Of 1536 dimensions 30 are then measured where 21 are wanted, not 68; up to some 300 the
-# second look costs what it saves.
-WIDE_DIMS = 384
-FINE_GUIDE_DIMS = 64
-LOOKED_AT_AGAIN = 6  # times as many as are wanted
+# Coordinates of a sketch, by the least dimensions of the features; narrower ones are not sketched. Of 4000
+# rows 4 to 40 remain to be compared with one of the farthest patches of 80 to 192 dimensions by 32
+# coordinates, and of 256 to 1536 dimensions 16 to 140 by 64.
+SKETCH_DIMS = {256: 64, 64: 32}
 
 
 class Neighbours:
@@ -48,17 +46,19 @@ class Neighbours:
         self._centre = bank.mean(axis=0, dtype=np.float64)
         centred = self._centred(bank)
         self._table = _table(centred)
-        self._guide = _Guide(centred, self._centre, dims=GUIDE_DIMS)
-        is_wide = bank.shape[1] >= WIDE_DIMS
-        self._fine_guide = _Guide(centred, self._centre, dims=FINE_GUIDE_DIMS) if is_wide else None
+        self._guide = _Guide(centred, self._centre)
+        self._sketch = next(
+            (_Sketch(centred, dims=dims) for least, dims in SKETCH_DIMS.items() if bank.shape[1] >= least),
+            None,
+        )
 
     def __len__(self) -> int:
         return len(self._bank)
 
     @property
     def nbytes(self) -> int:
-        guides = [guide.nbytes for guide in (self._guide, self._fine_guide) if guide is not None]
-        return self._bank.nbytes + self._table.nbytes + sum(guides)
+        sketched = 0 if self._sketch is None else self._sketch.nbytes
+        return self._bank.nbytes + self._table.nbytes + self._guide.nbytes + sketched
 
     def distances(self, queries: Floats, *, k: int) -> Doubles:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
@@ -79,17 +79,14 @@ class Neighbours:
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
         check_finite(queries)
         bound = self._upper_bounds(queries, self.near(queries) if near is None else near)
-        if self._fine_guide is not None:
-            doubtful = np.argsort(-bound, kind="stable")[: LOOKED_AT_AGAIN * count]
-            again = self._upper_bounds(queries[doubtful], self._fine_guide.near(queries[doubtful]))
-            bound[doubtful] = np.minimum(bound[doubtful], again)
-        at_once = count if self._fine_guide is not None else 2 * count
+        at_once = min(2 * count, QUERIES_AT_ONCE)
         left = np.argsort(-bound, kind="stable")
         found = np.empty(0)
-        while len(left) > 0:
+        while len(left) > 0 and (len(found) < count or bound[left[0]] >= found[0]):
             some, left = left[:at_once], left[at_once:]
-            found = np.sort(np.concatenate([found, self.distances(queries[some], k=1)[:, 0]]))[-count:]
-            left = left[bound[left] >= found[0]]
+            rows = self._rows_within(queries[some], bound[some])
+            measured = self._nearest(queries[some], 1, rows)[:, 0]
+            found = np.sort(np.concatenate([found, measured]))[-count:]
         return found
 
     def near(self, queries: Floats) -> Integers:
@@ -104,14 +101,29 @@ class Neighbours:
         bounds: Doubles = np.sqrt(squared * (1 + EPS * (queries.shape[1] + 4)))
         return bounds
 
-    def _nearest(self, queries: Floats, k: int) -> Doubles:
-        """[N, D] -> [N, k] ascending."""
+    def _rows_within(self, queries: Floats, bounds: Doubles) -> Integers | None:
+        """The rows that may be as near to one of the queries [N, D] as its bound [N]; None: all."""
+        if self._sketch is None:
+            return None
         centred = self._centred(queries)
-        closeness = _with_one(centred) @ self._table  # [N, M]
+        closeness = self._sketch.closeness(centred)  # [N, M]
+        bounds = np.minimum(bounds, self._upper_bounds(queries, closeness.argmax(axis=1)))
+        squared = np.einsum("nd,nd->n", centred, centred, dtype=np.float64)
+        # Twice as much for rounding as between two of the same kind: a sketch is rounded, too.
+        rounding = 2 * _rounding_within(squared, bounds, dims=queries.shape[1])
+        least = ((squared - bounds**2) / 2 - rounding).astype(np.float32)
+        rows: Integers = np.flatnonzero((closeness >= least[:, None]).any(axis=0))
+        return rows
+
+    def _nearest(self, queries: Floats, k: int, rows: Integers | None = None) -> Doubles:
+        """[N, D] -> [N, k] ascending, of these rows or of all."""
+        centred = self._centred(queries)
+        table = self._table if rows is None else self._table[rows]
+        closeness = _with_one(centred) @ table.T  # [N, M]
         kth = np.partition(closeness, -k, axis=1)[:, -k] if k > 1 else closeness.max(axis=1)
         pairs = np.flatnonzero(closeness >= (kth - _rounding(centred, kth))[:, None])
-        query, row = np.divmod(pairs, len(self))
-        squared = self._measured(queries, query, row)
+        query, place = np.divmod(pairs, len(table))
+        squared = self._measured(queries, query, place if rows is None else rows[place])
         order = np.lexsort((squared, query))  # by query, then by distance
         starts = np.searchsorted(query, np.arange(len(queries)))
         nearest: Doubles = np.sqrt(squared[order][starts[:, None] + np.arange(k)])
@@ -135,11 +147,11 @@ class Neighbours:
 class _Guide:
     """Finds near rows by the few directions in which a bank varies most."""
 
-    def __init__(self, centred: Floats, centre: Doubles, *, dims: int) -> None:
+    def __init__(self, centred: Floats, centre: Doubles) -> None:
         """centred: [M, D] the bank without its centre [D]."""
-        self._directions = _principal_directions(centred, dims)  # [D, G]
+        self._directions = _principal_directions(centred, GUIDE_DIMS)  # [D, G]
         self._shift = (centre @ self._directions).astype(np.float32)
-        self._table = _table(centred @ self._directions)
+        self._table = np.ascontiguousarray(_table(centred @ self._directions).T)
 
     @property
     def nbytes(self) -> int:
@@ -154,18 +166,49 @@ class _Guide:
         return rows
 
 
+class _Sketch:
+    """A few coordinates of each row, which put none of them farther from a query than it is.
+
+    They are a row's parts along the directions in which the bank varies most, and the length of what is left
+    of it. The product of two such lengths is at least that of what they are the lengths of (Cauchy, Schwarz).
+    """
+
+    def __init__(self, centred: Floats, *, dims: int) -> None:
+        """centred: [M, D] the bank without its centre."""
+        self._directions = _principal_directions(centred, dims)  # [D, G]
+        half = np.einsum("md,md->m", centred, centred, dtype=np.float64) / 2
+        self._table = np.ascontiguousarray(np.column_stack([self._of(centred), -half]).T, dtype=np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        return self._directions.nbytes + self._table.nbytes
+
+    def closeness(self, centred: Floats) -> Floats:
+        """[N, D] -> [N, M] as of `_table`, or more."""
+        closeness: Floats = _with_one(self._of(centred)) @ self._table
+        return closeness
+
+    def _of(self, centred: Floats) -> Floats:
+        """[N, D] -> [N, G + 1]"""
+        along = centred @ self._directions
+        squared, explained = (np.einsum("nd,nd->n", a, a, dtype=np.float64) for a in (centred, along))
+        # More than rounding can have taken from it: where little is left, what is left is rounding.
+        rest = np.maximum(squared - explained, 0) + 8 * EPS * np.sqrt(centred.shape[1]) * squared
+        return np.column_stack([along, np.sqrt(rest).astype(np.float32)])
+
+
 def _some_at_once(count: int) -> Iterator[slice]:
     for start in range(0, count, QUERIES_AT_ONCE):
         yield slice(start, start + QUERIES_AT_ONCE)
 
 
 def _table(rows: Floats) -> Floats:
-    """[M, D] -> [D + 1, M]: the rows and -|y|²/2.
+    """[M, D] -> [M, D + 1]: the rows and -|y|²/2.
 
-    (x, 1) times it is xy - |y|²/2, half of |x|² - |x - y|²: the nearer, the larger.
+    (x, 1) times it is xy - |y|²/2, half of |x|² - |x - y|², the *closeness*: the nearer, the larger.
     """
     half = np.einsum("md,md->m", rows, rows, dtype=np.float64) / 2
-    return np.ascontiguousarray(np.vstack([rows.T, -half[None]]), dtype=np.float32)
+    return np.column_stack([rows, -half]).astype(np.float32)
 
 
 def _with_one(queries: Floats) -> Floats:
@@ -181,10 +224,15 @@ def _rounding(queries: Floats, closeness: Floats) -> Floats:
     Such a row is at most |x| + d long at a distance of d. The rounding of a sum of D products grows like
     sqrt(D); the factor of 4 covers that of both features and the sign of both errors.
     """
-    squared = np.einsum("nd,nd->n", queries, queries)
-    lengths = 2 * np.sqrt(squared) + np.sqrt(np.maximum(squared - 2 * closeness, 0))
-    bound: Floats = np.float32(4 * EPS * np.sqrt(queries.shape[1])) * lengths**2
-    return bound
+    squared = np.einsum("nd,nd->n", queries, queries, dtype=np.float64)
+    distances = np.sqrt(np.maximum(squared - 2 * closeness, 0))
+    return _rounding_within(squared, distances, dims=queries.shape[1]).astype(np.float32)
+
+
+def _rounding_within(squared: Doubles, distances: Doubles, *, dims: int) -> Doubles:
+    """[N] the same for queries of these squared lengths and rows at these distances."""
+    rounding: Doubles = 4 * EPS * np.sqrt(dims) * (2 * np.sqrt(squared) + distances) ** 2
+    return rounding
 
 
 def _principal_directions(centred: Floats, count: int) -> Floats:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.detectors import knn
-from appliance.detectors.knn import WIDE_DIMS, Neighbours
+from appliance.detectors.knn import Neighbours
 from appliance.errors import DetectorError
 
 
@@ -93,7 +92,7 @@ def test_a_query_in_the_bank_is_at_distance_zero() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 60),
-    dims=st.one_of(st.integers(1, 40), st.integers(WIDE_DIMS - 1, WIDE_DIMS + 40)),
+    dims=st.one_of(st.integers(1, 40), st.integers(63, 90), st.integers(255, 280)),
     queries=st.integers(1, 80),
     share=st.floats(0, 1),
     spread=st.sampled_from([1.0, 1e-3, 1e-6]),
@@ -124,9 +123,9 @@ def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> No
     neighbours, measured = Neighbours(features[:500]), []
     original = Neighbours._nearest
 
-    def nearest(self: Neighbours, queries: np.ndarray, k: int) -> np.ndarray:
+    def nearest(self: Neighbours, queries: np.ndarray, k: int, rows: np.ndarray | None) -> np.ndarray:
         measured.append(len(queries))
-        return original(self, queries, k)
+        return original(self, queries, k, rows)
 
     monkeypatch.setattr(Neighbours, "_nearest", nearest)
     found = neighbours.largest(features[500:], count=20)
@@ -146,31 +145,49 @@ def test_a_guess_takes_the_place_of_the_search_for_near_rows(monkeypatch: pytest
     np.testing.assert_array_equal(neighbours.largest(queries, count=10, near=near_rows), expected)
 
 
-def test_wide_features_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the guess is bad for a tenth, most of these are not measured; those that are not wide are."""
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    dims=st.sampled_from([64, 200, 300]),
+    directions=st.integers(1, 80),
+    spread=st.sampled_from([1.0, 1e-3, 1e-6]),
+    offset=st.sampled_from([0.0, 100.0]),
+)
+def test_a_sketch_leaves_every_row_that_is_near_enough(
+    seed: int, dims: int, directions: int, spread: float, offset: float
+) -> None:
+    """All rows at the bound or nearer stay, however few directions the bank varies in."""
+    rng = np.random.default_rng(seed)
+    basis = rng.standard_normal((directions, dims))
+    features = rng.standard_normal((150, directions)) @ basis * spread + offset
+    features = features.astype(np.float32)
+    bank, queries = features[:100], features[90:]
+    exact = np.linalg.norm(queries[:, None].astype(np.float64) - bank, axis=2)
+    bounds = np.sort(exact, axis=1)[:, rng.integers(0, 5)]
+    for query, bound, distances in zip(queries, bounds, exact, strict=True):
+        left = Neighbours(bank)._rows_within(query[None], np.array([bound]))
+        assert set(np.flatnonzero(distances == distances.min())) <= set(left.tolist())
+
+
+def test_few_rows_are_compared_with_a_wide_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 a tenth with those that a guess is bad for; of narrow features all."""
     rng = np.random.default_rng(6)
-    basis = rng.standard_normal((40, WIDE_DIMS)).astype(np.float32)
-    bank = rng.standard_normal((400, 40)).astype(np.float32) @ basis
-    guess = rng.integers(0, 400, 1000)
-    noise = rng.uniform(0, 0.3, (1000, 1)) * rng.standard_normal((1000, WIDE_DIMS))
-    queries = bank[guess] + noise.astype(np.float32)
-    guess[:100] = 0
-    expected = np.sort(brute_force(bank, queries, 1)[:, 0])[-20:]
-    original, measured = Neighbours._nearest, []
+    bank = (rng.standard_normal((400, 20)) @ rng.standard_normal((20, 300))).astype(np.float32)
+    queries = bank[:100] + 0.3 * rng.standard_normal((100, 300)).astype(np.float32)
+    original, compared = Neighbours._nearest, []
 
-    def nearest(self: Neighbours, some: np.ndarray, k: int) -> np.ndarray:
-        measured.append(len(some))
-        return original(self, some, k)
-
-    def measured_of(neighbours: Neighbours) -> int:
-        measured.clear()
-        np.testing.assert_allclose(neighbours.largest(queries, count=20, near=guess), expected)
-        return sum(measured)
+    def nearest(self: Neighbours, some: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
+        compared.append(len(self) if rows is None else len(rows))
+        return original(self, some, k, rows)
 
     monkeypatch.setattr(Neighbours, "_nearest", nearest)
-    assert measured_of(Neighbours(bank)) <= 40
-    monkeypatch.setattr(knn, "WIDE_DIMS", WIDE_DIMS + 1)
-    assert measured_of(Neighbours(bank)) >= 100
+    guess = np.zeros(100, dtype=np.int64)
+    found = Neighbours(bank).largest(queries, count=10, near=guess)
+    np.testing.assert_allclose(found, np.sort(brute_force(bank, queries, 1)[:, 0])[-10:])
+    assert max(compared) <= 40
+    compared.clear()
+    Neighbours(bank[:, :60].copy()).largest(queries[:, :60].copy(), count=10, near=guess)
+    assert set(compared) == {400}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
