@@ -28,16 +28,16 @@ from engines.encoder import Encoder
 
 Floats = npt.NDArray[np.float32]
 
-# Of 20 and 60 drawn parts (of other seeds than those that are reported) a coreset of 4000 rows cost at most
-# .011 of AUROC against a bank of all patches, one of 2000 rows up to .05. With 200 of them it cost up to .024
-# where a picture has 1024 patches, 8000 rows nothing; with 256 patches a picture 4000 are enough.
+# Of 60 drawn parts (of other seeds than those that are reported) a coreset of 4000 rows cost at most .011 of
+# AUROC against a bank of all patches. Of 200 it cost up to .024 where a picture has 1024 patches, and 8000
+# rows nothing; with 256 patches a picture 4000 were enough.
 LEAST_ROWS = 4000
 MOST_ROWS = 16_000  # what a search, and a fit beyond some 1000 photos, may cost
 FULL_AT = 60_000  # patches from which on a bank grows, with the root of their number
 CHUNK_ROWS = 16_000  # patches that are considered together for the bank; a few copies of them are in memory
 SAMPLE_ROWS = 16_000  # drawn at random to fit the map that makes distances meaningful,
 SAMPLE_PHOTOS = 64  # from so many photos at most: of many, not all are embedded twice where nothing is kept
-MEASURED_SHARE = 0.05  # of the patches that a score searches among all rows; the others are only guided
+MEASURED_SHARE = 0.05  # what a score searches beside guiding its patches, of comparing all with all rows
 MAX_CELLS = 1600  # patches per picture; a finer map is averaged 2 x 2
 # Paper: the largest distance alone. Here: the mean of the largest 2 %, and of at least 3, because one noisy
 # patch decides the largest, while averaging and receptive fields spread the smallest defect over a dozen
