@@ -64,7 +64,10 @@ class Neighbours:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
         check_finite(queries)
         k = min(k, len(self))
-        found = [self._nearest(queries[some], k) for some in _some_at_once(len(queries))]
+        found = [
+            self._to_nearest(queries[some]) if k == 1 else self._nearest(queries[some], k)
+            for some in _some_at_once(len(queries))
+        ]
         return np.concatenate([np.empty((0, k)), *found])
 
     def largest(self, queries: Floats, *, count: int, near: Integers | None = None) -> Doubles:
@@ -84,8 +87,7 @@ class Neighbours:
         found = np.empty(0)
         while len(left) > 0 and (len(found) < count or bound[left[0]] >= found[0]):
             some, left = left[:at_once], left[at_once:]
-            rows = self._rows_within(queries[some], bound[some])
-            measured = self._nearest(queries[some], 1, rows)[:, 0]
+            measured = self._to_nearest(queries[some], bound[some])[:, 0]
             found = np.sort(np.concatenate([found, measured]))[-count:]
         return found
 
@@ -101,8 +103,12 @@ class Neighbours:
         bounds: Doubles = np.sqrt(squared * (1 + EPS * (queries.shape[1] + 4)))
         return bounds
 
-    def _rows_within(self, queries: Floats, bounds: Doubles) -> Integers | None:
-        """The rows that may be as near to one of the queries [N, D] as its bound [N]; None: all."""
+    def _to_nearest(self, queries: Floats, bounds: Doubles | float = np.inf) -> Doubles:
+        """[N, D] -> [N, 1], of queries whose nearest row is no farther than their bound."""
+        return self._nearest(queries, 1, self._rows_within(queries, bounds))
+
+    def _rows_within(self, queries: Floats, bounds: Doubles | float) -> Integers | None:
+        """The rows that may be the nearest of one of the queries [N, D], and within its bound; None: all."""
         if self._sketch is None:
             return None
         centred = self._centred(queries)

@@ -184,6 +184,9 @@ def test_few_rows_are_compared_with_a_wide_query(monkeypatch: pytest.MonkeyPatch
     guess = np.zeros(100, dtype=np.int64)
     found = Neighbours(bank).largest(queries, count=10, near=guess)
     np.testing.assert_allclose(found, np.sort(brute_force(bank, queries, 1)[:, 0])[-10:])
+    np.testing.assert_allclose(
+        Neighbours(bank).distances(queries[:9], k=1), brute_force(bank, queries[:9], 1)
+    )
     assert max(compared) <= 40
     compared.clear()
     Neighbours(bank[:, :60].copy()).largest(queries[:, :60].copy(), count=10, near=guess)
