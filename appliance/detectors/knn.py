@@ -4,6 +4,9 @@ In float32 the cheap way to squared distances, |x|² + |y|² - 2xy, drowns those
 and differently for each batch size. So one product of matrices only names the rows that its rounding leaves
 in question, and their distances are measured from the differences, in float64: what comes out does not
 depend on the batch (beyond some 8000 dimensions in the last bits, since numpy then sums in blocks).
+
+Where only the nearest row counts, few rows go into that product: a *sketch* of the bank, a few coordinates of
+each row, bounds every distance from below and leaves out the rows that are too far for all queries at hand.
 """
 
 from __future__ import annotations
@@ -46,11 +49,10 @@ class Neighbours:
         self._centre = bank.mean(axis=0, dtype=np.float64)
         centred = self._centred(bank)
         self._table = _table(centred)
-        self._guide = _Guide(centred, self._centre)
-        self._sketch = next(
-            (_Sketch(centred, dims=dims) for least, dims in SKETCH_DIMS.items() if bank.shape[1] >= least),
-            None,
-        )
+        sketched = next((dims for least, dims in SKETCH_DIMS.items() if bank.shape[1] >= least), 0)
+        directions = _principal_directions(centred, max(sketched, GUIDE_DIMS))
+        self._guide = _Guide(centred, self._centre, directions[:, :GUIDE_DIMS])
+        self._sketch = _Sketch(centred, self._table[:, -1], directions) if sketched else None
 
     def __len__(self) -> int:
         return len(self._bank)
@@ -65,7 +67,9 @@ class Neighbours:
         check_finite(queries)
         k = min(k, len(self))
         found = [
-            self._to_nearest(queries[some]) if k == 1 else self._nearest(queries[some], k)
+            self._to_nearest(queries[some])
+            if k == 1
+            else self._nearest(queries[some], self._centred(queries[some]), k)
             for some in _some_at_once(len(queries))
         ]
         return np.concatenate([np.empty((0, k)), *found])
@@ -105,13 +109,13 @@ class Neighbours:
 
     def _to_nearest(self, queries: Floats, bounds: Doubles | float = np.inf) -> Doubles:
         """[N, D] -> [N, 1], of queries whose nearest row is no farther than their bound."""
-        return self._nearest(queries, 1, self._rows_within(queries, bounds))
+        centred = self._centred(queries)
+        return self._nearest(queries, centred, 1, self._rows_within(queries, centred, bounds))
 
-    def _rows_within(self, queries: Floats, bounds: Doubles | float) -> Integers | None:
+    def _rows_within(self, queries: Floats, centred: Floats, bounds: Doubles | float) -> Integers | None:
         """The rows that may be the nearest of one of the queries [N, D], and within its bound; None: all."""
         if self._sketch is None:
             return None
-        centred = self._centred(queries)
         closeness = self._sketch.closeness(centred)  # [N, M]
         bounds = np.minimum(bounds, self._upper_bounds(queries, closeness.argmax(axis=1)))
         squared = np.einsum("nd,nd->n", centred, centred, dtype=np.float64)
@@ -121,9 +125,8 @@ class Neighbours:
         rows: Integers = np.flatnonzero((closeness >= least[:, None]).any(axis=0))
         return rows
 
-    def _nearest(self, queries: Floats, k: int, rows: Integers | None = None) -> Doubles:
+    def _nearest(self, queries: Floats, centred: Floats, k: int, rows: Integers | None = None) -> Doubles:
         """[N, D] -> [N, k] ascending, of these rows or of all."""
-        centred = self._centred(queries)
         table = self._table if rows is None else self._table[rows]
         closeness = _with_one(centred) @ table.T  # [N, M]
         kth = np.partition(closeness, -k, axis=1)[:, -k] if k > 1 else closeness.max(axis=1)
@@ -153,9 +156,9 @@ class Neighbours:
 class _Guide:
     """Finds near rows by the few directions in which a bank varies most."""
 
-    def __init__(self, centred: Floats, centre: Doubles) -> None:
-        """centred: [M, D] the bank without its centre [D]."""
-        self._directions = _principal_directions(centred, GUIDE_DIMS)  # [D, G]
+    def __init__(self, centred: Floats, centre: Doubles, directions: Floats) -> None:
+        """centred: [M, D] the bank without its centre [D]; directions: [D, G]."""
+        self._directions = np.ascontiguousarray(directions)
         self._shift = (centre @ self._directions).astype(np.float32)
         self._table = np.ascontiguousarray(_table(centred @ self._directions).T)
 
@@ -179,11 +182,10 @@ class _Sketch:
     of it. The product of two such lengths is at least that of what they are the lengths of (Cauchy, Schwarz).
     """
 
-    def __init__(self, centred: Floats, *, dims: int) -> None:
-        """centred: [M, D] the bank without its centre."""
-        self._directions = _principal_directions(centred, dims)  # [D, G]
-        half = np.einsum("md,md->m", centred, centred, dtype=np.float64) / 2
-        self._table = np.ascontiguousarray(np.column_stack([self._of(centred), -half]).T, dtype=np.float32)
+    def __init__(self, centred: Floats, minus_half: Floats, directions: Floats) -> None:
+        """centred: [M, D] the bank without its centre; minus_half: [M] its -|y|²/2; directions: [D, G]."""
+        self._directions = directions
+        self._table = np.ascontiguousarray(np.column_stack([self._of(centred), minus_half]).T)
 
     @property
     def nbytes(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,9 +125,9 @@ def test_few_are_measured_for_the_largest(monkeypatch: pytest.MonkeyPatch) -> No
     neighbours, measured = Neighbours(features[:500]), []
     original = Neighbours._nearest
 
-    def nearest(self: Neighbours, queries: np.ndarray, k: int, rows: np.ndarray | None) -> np.ndarray:
+    def nearest(self: Neighbours, queries: np.ndarray, *args: Any) -> np.ndarray:
         measured.append(len(queries))
-        return original(self, queries, k, rows)
+        return original(self, queries, *args)
 
     monkeypatch.setattr(Neighbours, "_nearest", nearest)
     found = neighbours.largest(features[500:], count=20)
@@ -164,8 +166,9 @@ def test_a_sketch_leaves_every_row_that_is_near_enough(
     bank, queries = features[:100], features[90:]
     exact = np.linalg.norm(queries[:, None].astype(np.float64) - bank, axis=2)
     bounds = np.sort(exact, axis=1)[:, rng.integers(0, 5)]
+    neighbours = Neighbours(bank)
     for query, bound, distances in zip(queries, bounds, exact, strict=True):
-        left = Neighbours(bank)._rows_within(query[None], np.array([bound]))
+        left = neighbours._rows_within(query[None], neighbours._centred(query[None]), np.array([bound]))
         assert set(np.flatnonzero(distances == distances.min())) <= set(left.tolist())
 
 
@@ -176,9 +179,11 @@ def test_few_rows_are_compared_with_a_wide_query(monkeypatch: pytest.MonkeyPatch
     queries = bank[:100] + 0.3 * rng.standard_normal((100, 300)).astype(np.float32)
     original, compared = Neighbours._nearest, []
 
-    def nearest(self: Neighbours, some: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
+    def nearest(
+        self: Neighbours, some: np.ndarray, centred: np.ndarray, k: int, rows: np.ndarray | None = None
+    ) -> np.ndarray:
         compared.append(len(self) if rows is None else len(rows))
-        return original(self, some, k, rows)
+        return original(self, some, centred, k, rows)
 
     monkeypatch.setattr(Neighbours, "_nearest", nearest)
     guess = np.zeros(100, dtype=np.int64)
