@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,13 @@ import pytest
 # As the command line sets it, and as it must be: before numpy is loaded. A product of matrices has other last
 # bits with another number of threads on some processors, and a run in this process must equal one in its own.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+# Under nohup, or behind a script's &, these are ignored, and a process that a test starts and interrupts
+# would inherit that. It does not inherit a handler.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 from tests.pictures import write_parts
 from tests.small_runs import LIGHT, WHOLE, Run, calibrate, finish, start, write_settings
