@@ -37,7 +37,7 @@ def encoder_table(networks: Sequence[Network], costs: Sequence[Cost]) -> list[st
         "GFLOP",
         "ms",
         "training s",
-        "trained on",
+        "trained with",
         "licence",
     ]
     rows = [
@@ -45,7 +45,7 @@ def encoder_table(networks: Sequence[Network], costs: Sequence[Cost]) -> list[st
             network.encoder.name,
             PACKS[network.encoder.spec.pack],
             str(network.encoder.spec.image_size),
-            f"{cost.parameters:,}",
+            f"{network.parameters:,}",
             f"{cost.megabytes:.2f}",
             f"{cost.gflop:.2f}",
             f"{cost.latency_ms:.1f}",

@@ -31,6 +31,7 @@ class Network:
 
     encoder: Encoder
     graph: Path  # its ONNX file
+    parameters: int  # of its manifest; of a file without one, counted
     training: str  # of its manifest; "" where nothing is known
     licence: str
 
@@ -39,7 +40,6 @@ class Network:
 class Cost:
     """What a network costs, at its own picture size."""
 
-    parameters: int
     megabytes: float  # of the ONNX file
     gflop: float
     latency_ms: float  # median of REPEATS passes for one picture
@@ -89,14 +89,20 @@ def _exported(encoder: Encoder, folders: Sequence[Path]) -> Network:
     assert folder is not None, f"{encoder.name} was loaded from a folder"
     manifest = load_manifest(folder)
     graph = folder / manifest.graphs["encoder"]
-    return Network(encoder=encoder, graph=graph, training=manifest.training, licence=manifest.licence)
+    return Network(
+        encoder=encoder,
+        graph=graph,
+        parameters=manifest.parameters,
+        training=manifest.training,
+        licence=manifest.licence,
+    )
 
 
 def _published(path: Path, threads: int) -> Network:
     encoder = load_foreign_encoder(
         path, name=path.stem, image_size=FOREIGN_SIZE_PX, device="cpu", threads=threads
     )
-    return Network(encoder=encoder, graph=path, training="", licence="")
+    return Network(encoder=encoder, graph=path, parameters=parameters(path), training="", licence="")
 
 
 def published_files() -> list[Path]:
@@ -120,7 +126,6 @@ def _pass_seconds(encoder: Encoder) -> float:
 
 def _cost(network: Network, latency_ms: float) -> Cost:
     return Cost(
-        parameters=parameters(network.graph),
         megabytes=network.graph.stat().st_size / 1e6,
         gflop=gflop(network.graph, size_px=network.encoder.spec.image_size),
         latency_ms=latency_ms,

@@ -23,13 +23,13 @@ from export.embedded import train_encoder, train_unet
 from export.embedded.encoders import ENCODERS, OUTPUTS
 from export.embedded.stations import StationSettings, draw_stations, load_stations, save_stations
 from export.embedded.training import Checkpoint, fp16_rounded, load_checkpoint
+from export.embedded.unet64 import NAME as UNET
 from export.embedded.unet64 import SIZE_PX, build_unet64, noised
 from export.encoder_engine import GOLDEN_SEED, golden_picture, save_encoder_engine
 from export.output import fresh_folder
 from export.provenance import Provenance, weights_sha256
 from export.unet_engine import GOLDEN_TIMESTEP, Inputs, save_unet_engine, unet_inputs
 
-UNET = "unet64"
 MODELS = (UNET, *ENCODERS)
 TRAININGS_AT_ONCE = 2
 LICENCE = "Apache-2.0"

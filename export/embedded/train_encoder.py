@@ -120,7 +120,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=TRAININGS, help="which encoder")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint file to write")
+    parser.add_argument("--out", type=Path, help="checkpoint file to write (default: NAME.pt here)")
     parser.add_argument("--steps", type=int, help="training steps (default: the encoder's own)")
     parser.add_argument("--seed", type=int, default=0, help="seed of stations and training (%(default)s)")
     parser.add_argument("--stations", type=int, help="stations drawn (default: the encoder's own)")
@@ -133,7 +133,7 @@ def main() -> None:
     steps = own.steps if given.steps is None else given.steps
     settings = replace(own, steps=steps, seed=given.seed, threads=given.threads, stations=stations)
     print(settings, flush=True)
-    run(settings, given.out)
+    run(settings, given.out or Path(f"{given.name}.pt"))
 
 
 if __name__ == "__main__":

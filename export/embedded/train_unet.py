@@ -31,7 +31,7 @@ from export.embedded.training import (
     seed_everything,
     set_learning_rate,
 )
-from export.embedded.unet64 import SIZE_PX, TIMESTEPS, build_unet64, noised, silence_coarse_skips
+from export.embedded.unet64 import NAME, SIZE_PX, TIMESTEPS, build_unet64, noised, silence_coarse_skips
 from export.hspace import HSpaceUNet, alphas_cumprod
 
 Pictures = npt.NDArray[np.uint8]
@@ -191,7 +191,9 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     defaults = UnetTraining()
-    result.add_argument("--out", type=Path, required=True, help="checkpoint file to write")
+    result.add_argument(
+        "--out", type=Path, default=Path(f"{NAME}.pt"), help="checkpoint file to write (%(default)s)"
+    )
     result.add_argument("--steps", type=int, default=defaults.steps, help="training steps (%(default)s)")
     result.add_argument(
         "--seed", type=int, default=defaults.seed, help="seed of pictures and training (%(default)s)"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from export.hspace import UNet2D, alphas_cumprod
 
+NAME = "unet64"
 SIZE_PX = 64
 TIMESTEPS = 1000
 
