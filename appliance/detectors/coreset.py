@@ -17,7 +17,8 @@ Integers = npt.NDArray[np.int64]
 # are kept, and every calibration pays it once per fold and candidate.
 PROJECTED_DIMS = 64
 
-SAME_EPS = 1e-6  # squared distances below this share of the largest squared norm are rounding
+SAME_EPS = 1e-6  # squared distances below this share of the usual largest squared norm are rounding
+USUAL = 0.99  # of the features: beside a few that are a thousand times as long all others would look the same
 FRONT = 128  # of the farthest features, among which the next ones are chosen before all are looked at again
 LEVEL = 0.6  # of the largest squared distance: nearer features wait until it has fallen to this
 STAYING = 0.8  # what came within the level is dropped when so few are left: copying them costs a comparison
@@ -43,7 +44,8 @@ def streamed_coreset(chunks: Iterable[Floats], *, rows: int, rng: np.random.Gene
 def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integers:
     """Indices of at most `rows` of `features` [P, D]: each the farthest from those chosen before it.
 
-    Algorithm 1, Roth et al. 2022. Ends early where every feature left equals one that is kept.
+    Algorithm 1, Roth et al. 2022. Ends early where every feature left equals one that is kept, as far as
+    float32 can tell.
 
     Distances only shrink as rows are chosen, so a distance to some of the chosen is never too small. While
     there are features beyond a level, those within it cannot be the farthest, and wait without being compared
@@ -51,7 +53,7 @@ def coreset(features: Floats, *, rows: int, rng: np.random.Generator) -> Integer
     """
     points = _Points(_projected(features, rng))
     cover = _Cover(points, first=int(rng.integers(len(points))))
-    same = SAME_EPS * points.largest
+    same = SAME_EPS * points.usual
     wanted = min(rows, len(points))
     while len(cover.chosen) < wanted and cover.farthest > same:
         cover.choose_beyond(max(LEVEL * cover.farthest, same), wanted=wanted)
@@ -69,7 +71,7 @@ class _Points:
         squared, one = np.einsum("pd,pd->p", values, values), np.ones(len(values), dtype=np.float32)
         self.many = np.column_stack([values, squared, one])  # [P, D + 2] for those that are compared
         self.few = np.column_stack([-2 * values, one, squared])  # [P, D + 2] for those they are compared with
-        self.largest = float(squared.max())  # squared length
+        self.usual = float(np.quantile(squared, USUAL))  # squared length that few exceed
 
     def __len__(self) -> int:
         return len(self.many)

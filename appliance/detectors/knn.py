@@ -3,7 +3,7 @@
 In float32 the cheap way to squared distances, |x|² + |y|² - 2xy, drowns those of near-duplicates in rounding,
 and differently for each batch size. So one product of matrices only names the rows that its rounding leaves
 in question, and their distances are measured from the differences, in float64: what comes out does not
-depend on the batch (beyond some 8000 dimensions in the last bits, since numpy then sums in blocks).
+depend on the batch (beyond 8192 dimensions in the last bits, since numpy then sums in blocks).
 
 Where only the nearest row counts, few rows go into that product: a *sketch* of the bank, a few coordinates of
 each row, bounds every distance from below and leaves out the rows that are too far for all queries at hand.
@@ -11,6 +11,7 @@ each row, bounds every distance from below and leaves out the rows that are too 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,20 +23,21 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-# Bounds the memory of one search, whatever the caller brings. What leaves a processor's cache costs several
-# times as much: with 4000 rows 1024 queries at once took 21 ms where 128 at a time take 3.
+# Compared with the bank together. What leaves a processor's cache costs several times as much: with 4000
+# rows 1024 queries at once took 21 ms where 128 at a time take 3.
 QUERIES_AT_ONCE = 128
-PAIRS_AT_ONCE = (
-    4096  # rows of differences in memory at a time: a bank of near-duplicates leaves many in question
-)
+# Rows of differences in memory at a time: a bank of near-duplicates leaves many in question.
+PAIRS_AT_ONCE = 4096
 EPS = float(np.finfo(np.float32).eps)
+TINY = float(np.finfo(np.float32).tiny)  # what a product too small for float32 loses is less
+LARGEST = 1e15  # of a feature: squared lengths stay finite, also summed over a bank
 # Directions in which `largest` looks for a near row. On drawn parts 16 leave 3 to 5 % of the patches to be
 # measured where 2 % are wanted, 8 leave 6 to 13 %, 24 leave 2.5 %.
 GUIDE_DIMS = 16
 # Coordinates of a sketch, by the least dimensions of the features; narrower ones are not sketched. Of 4000
 # rows 4 to 40 remain to be compared with one of the farthest patches of 80 to 192 dimensions by 32
 # coordinates, and of 256 to 1536 dimensions 16 to 140 by 64.
-SKETCH_DIMS = {256: 64, 64: 32}
+SKETCH_DIMS = ((256, 64), (64, 32))
 
 
 class Neighbours:
@@ -49,7 +51,7 @@ class Neighbours:
         self._centre = bank.mean(axis=0, dtype=np.float64)
         centred = self._centred(bank)
         self._table = _table(centred)
-        sketched = next((dims for least, dims in SKETCH_DIMS.items() if bank.shape[1] >= least), 0)
+        sketched = next((dims for least, dims in SKETCH_DIMS if bank.shape[1] >= least), 0)
         directions = _principal_directions(centred, max(sketched, GUIDE_DIMS))
         self._guide = _Guide(centred, self._centre, directions[:, :GUIDE_DIMS])
         self._sketch = _Sketch(centred, self._table[:, -1], directions) if sketched else None
@@ -66,12 +68,7 @@ class Neighbours:
         """Euclidean distances of `queries` [N, D] to their `k` nearest rows, ascending: [N, min(k, M)]."""
         check_finite(queries)
         k = min(k, len(self))
-        found = [
-            self._to_nearest(queries[some])
-            if k == 1
-            else self._nearest(queries[some], self._centred(queries[some]), k)
-            for some in _some_at_once(len(queries))
-        ]
+        found = [self._to_nearest(queries[some], k) for some in _some_at_once(len(queries))]
         return np.concatenate([np.empty((0, k)), *found])
 
     def largest(self, queries: Floats, *, count: int, near: Integers | None = None) -> Doubles:
@@ -80,8 +77,8 @@ class Neighbours:
         The distance to any row bounds that to the nearest from above. A query whose bound lies below `count`
         distances that were measured cannot be among the largest.
 
-        near: [N] a row for each query, as of `near`. Rows of other queries that most of these resemble do as
-        well, and save what costs most. The fewer are near, the more is measured.
+        near: [N] a row for each query. Without it `near` finds them, which costs most; the rows of the photo
+        that a picture was made from do as well. The fewer are near, the more is measured.
         """
         assert 1 <= count <= len(queries), f"the {count} largest of {len(queries)}"
         check_finite(queries)
@@ -91,7 +88,7 @@ class Neighbours:
         found = np.empty(0)
         while len(left) > 0 and (len(found) < count or bound[left[0]] >= found[0]):
             some, left = left[:at_once], left[at_once:]
-            measured = self._to_nearest(queries[some], bound[some])[:, 0]
+            measured = self._to_nearest(queries[some], 1, bound[some])[:, 0]
             found = np.sort(np.concatenate([found, measured]))[-count:]
         return found
 
@@ -100,20 +97,26 @@ class Neighbours:
         return self._guide.near(queries)
 
     def _upper_bounds(self, queries: Floats, rows: Integers) -> Doubles:
-        """[N] the distance of each query to its row, or a little more than rounding gives."""
+        """[N] the distance of each query to its row, or a little more: never less, rounding included."""
         differences = queries - self._bank[rows]
         squared = np.einsum("nd,nd->n", differences, differences).astype(np.float64)
         # Differences and squares are rounded once each, the sum at most once for each of its terms.
-        bounds: Doubles = np.sqrt(squared * (1 + EPS * (queries.shape[1] + 4)))
+        dims = queries.shape[1]
+        bounds: Doubles = np.sqrt(squared * (1 + EPS * (dims + 4)) + dims * TINY)
         return bounds
 
-    def _to_nearest(self, queries: Floats, bounds: Doubles | float = np.inf) -> Doubles:
-        """[N, D] -> [N, 1], of queries whose nearest row is no farther than their bound."""
+    def _to_nearest(self, queries: Floats, k: int, bounds: Doubles | float = np.inf) -> Doubles:
+        """[N, D] -> [N, k] ascending, of queries whose nearest row is no farther than their bound."""
         centred = self._centred(queries)
-        return self._nearest(queries, centred, 1, self._rows_within(queries, centred, bounds))
+        # For one row only: the bound of the second nearest would leave most of a bank.
+        rows = self._rows_within(queries, centred, bounds) if k == 1 else None
+        return self._nearest(queries, centred, k, rows)
 
     def _rows_within(self, queries: Floats, centred: Floats, bounds: Doubles | float) -> Integers | None:
-        """The rows that may be the nearest of one of the queries [N, D], and within its bound; None: all."""
+        """The rows that may be the nearest of one of the queries [N, D], and within its bound.
+
+        None: all, since there is no sketch, or it leaves so many that a copy of them would save nothing.
+        """
         if self._sketch is None:
             return None
         closeness = self._sketch.closeness(centred)  # [N, M]
@@ -123,7 +126,7 @@ class Neighbours:
         rounding = 2 * _rounding_within(squared, bounds, dims=queries.shape[1])
         least = ((squared - bounds**2) / 2 - rounding).astype(np.float32)
         rows: Integers = np.flatnonzero((closeness >= least[:, None]).any(axis=0))
-        return rows
+        return rows if len(rows) <= len(self) / 2 else None
 
     def _nearest(self, queries: Floats, centred: Floats, k: int, rows: Integers | None = None) -> Doubles:
         """[N, D] -> [N, k] ascending, of these rows or of all."""
@@ -192,7 +195,7 @@ class _Sketch:
         return self._directions.nbytes + self._table.nbytes
 
     def closeness(self, centred: Floats) -> Floats:
-        """[N, D] -> [N, M] as of `_table`, or more."""
+        """[N, D] -> [N, M] as of `_table`, or more, but for rounding."""
         closeness: Floats = _with_one(self._of(centred)) @ self._table
         return closeness
 
@@ -201,7 +204,7 @@ class _Sketch:
         along = centred @ self._directions
         squared, explained = (np.einsum("nd,nd->n", a, a, dtype=np.float64) for a in (centred, along))
         # More than rounding can have taken from it: where little is left, what is left is rounding.
-        rest = np.maximum(squared - explained, 0) + 8 * EPS * np.sqrt(centred.shape[1]) * squared
+        rest = np.maximum(squared - explained, 0) + 8 * EPS * _growth(centred.shape[1]) * squared
         return np.column_stack([along, np.sqrt(rest).astype(np.float32)])
 
 
@@ -215,8 +218,10 @@ def _table(rows: Floats) -> Floats:
 
     (x, 1) times it is xy - |y|²/2, half of |x|² - |x - y|², the *closeness*: the nearer, the larger.
     """
-    half = np.einsum("md,md->m", rows, rows, dtype=np.float64) / 2
-    return np.column_stack([rows, -half]).astype(np.float32)
+    table = np.empty((len(rows), rows.shape[1] + 1), dtype=np.float32)
+    table[:, :-1] = rows
+    table[:, -1] = -np.einsum("md,md->m", rows, rows, dtype=np.float64) / 2
+    return table
 
 
 def _with_one(queries: Floats) -> Floats:
@@ -226,21 +231,30 @@ def _with_one(queries: Floats) -> Floats:
     return longer
 
 
-def _rounding(queries: Floats, closeness: Floats) -> Floats:
-    """[N] how far apart rounding may have put two equal values of closeness, of rows as near as this one.
-
-    Such a row is at most |x| + d long at a distance of d. The rounding of a sum of D products grows like
-    sqrt(D); the factor of 4 covers that of both features and the sign of both errors.
-    """
-    squared = np.einsum("nd,nd->n", queries, queries, dtype=np.float64)
+def _rounding(centred: Floats, closeness: Floats) -> Floats:
+    """[N] how far apart rounding may have put two equal values of closeness, of rows as near as this one."""
+    squared = np.einsum("nd,nd->n", centred, centred, dtype=np.float64)
     distances = np.sqrt(np.maximum(squared - 2 * closeness, 0))
-    return _rounding_within(squared, distances, dims=queries.shape[1]).astype(np.float32)
+    return _rounding_within(squared, distances, dims=centred.shape[1]).astype(np.float32)
 
 
 def _rounding_within(squared: Doubles, distances: Doubles, *, dims: int) -> Doubles:
-    """[N] the same for queries of these squared lengths and rows at these distances."""
-    rounding: Doubles = 4 * EPS * np.sqrt(dims) * (2 * np.sqrt(squared) + distances) ** 2
-    return rounding
+    """[N] the same for queries of these squared lengths and rows at these distances.
+
+    A row is at most |x| + d long at a distance of d from x. The factor of 4 covers the rounding of both
+    features and the sign of both errors.
+    """
+    relative: Doubles = 4 * EPS * _growth(dims) * (2 * np.sqrt(squared) + distances) ** 2
+    return relative + 4 * dims * TINY
+
+
+def _growth(dims: int) -> float:
+    """How the rounding of a sum of so many products grows: like its root where errors fall at random.
+
+    Equal products err alike, and then it grows like their number. With the factors of those who ask, a 32nd
+    of that is a third more than two such errors were seen to make together: OpenBLAS sums in blocks.
+    """
+    return max(math.sqrt(dims), dims / 32)
 
 
 def _principal_directions(centred: Floats, count: int) -> Floats:
@@ -257,8 +271,9 @@ def _principal_directions(centred: Floats, count: int) -> Floats:
 
 
 def check_finite(features: Floats) -> None:
-    if not np.isfinite(features).all():
+    """DetectorError if any is NaN, infinite, or so large that its square would be."""
+    if features.size and not (features.min() >= -LARGEST and features.max() <= LARGEST):  # NaN is neither
         raise DetectorError(
-            f"features {list(features.shape)} hold NaN or infinite values. The model that gave them "
-            "overflows: export it again in fp32, or exclude its candidates."
+            f"features {list(features.shape)} hold NaN or infinite values, or some beyond {LARGEST:g}. The "
+            "model that gave them overflows: export it again in fp32, or exclude its candidates."
         )

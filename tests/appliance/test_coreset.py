@@ -108,6 +108,15 @@ def test_copies_are_not_kept() -> None:
     assert len(coreset(features, rows=50, rng=np.random.default_rng(0))) == 4
 
 
+def test_one_wild_feature_does_not_make_all_others_look_the_same() -> None:
+    """Three thousand times as long as they are, it takes one row and leaves the others to them."""
+    features = points(7, 2000, 64)
+    features[0] *= 3000
+    chosen = coreset(features, rows=500, rng=np.random.default_rng(0))
+    assert len(chosen) == 500
+    assert covering_radius(features, chosen) < 11
+
+
 def test_the_same_draws_give_the_same_rows() -> None:
     """The choice is a function of the features and the generator alone."""
     features = points(8, 300, 90)

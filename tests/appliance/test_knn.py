@@ -62,14 +62,47 @@ def test_near_duplicates_are_told_apart(share: float, together: int) -> None:
     np.testing.assert_allclose(found, brute_force(bank, queries, 3), rtol=1e-7)
 
 
-def test_distances_do_not_depend_on_the_batch() -> None:
-    """A query has the same bytes of distance alone and among 1,500 others."""
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("dims", [48, 64, 300])
+def test_distances_do_not_depend_on_the_batch(dims: int, k: int) -> None:
+    """A query has the same bytes of distance alone and among 1,500 others, with a sketch and without."""
     rng = np.random.default_rng(5)
-    neighbours = Neighbours(rng.standard_normal((200, 48)).astype(np.float32))
-    queries = rng.standard_normal((1500, 48)).astype(np.float32)
-    together = neighbours.distances(queries, k=3)
-    alone = np.concatenate([neighbours.distances(query[None], k=3) for query in queries[::50]])
+    basis = rng.standard_normal((20, dims))
+    features = rng.standard_normal((1700, 20)) @ basis + 0.1 * rng.standard_normal((1700, dims))
+    features = features.astype(np.float32)
+    neighbours, queries = Neighbours(features[:200]), features[200:]
+    together = neighbours.distances(queries, k=k)
+    alone = np.concatenate([neighbours.distances(query[None], k=k) for query in queries[::50]])
     np.testing.assert_array_equal(together[::50], alone)
+    np.testing.assert_allclose(alone, brute_force(features[:200], queries[::50], k), rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 40),
+    dims=st.sampled_from([8, 64, 300, 700]),
+    spread=st.sampled_from([1e-30, 1e-22, 1e-3, 1.0, 1e10]),
+    offset=st.sampled_from([0.0, 1.0, 1e4]),
+    directions=st.sampled_from([0, 1, 5]),
+)
+def test_extreme_features_are_measured_as_brute_force_does(
+    seed: int, rows: int, dims: int, spread: float, offset: float, directions: int
+) -> None:
+    """Where float32 underflows, nearly overflows or rounds off all but the offset, by each way of asking."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((rows + 40, dims))
+    if directions:  # the rest is far below what the sketch sees
+        features = features[:, :directions] @ rng.standard_normal((directions, dims)) + 1e-3 * features
+    features = ((features + offset) * spread).astype(np.float32)
+    bank, queries = features[:rows], features[rows:]
+    neighbours, exact = Neighbours(bank), brute_force(bank, queries, 3)
+    np.testing.assert_allclose(neighbours.distances(queries, k=1), exact[:, :1], rtol=1e-12)
+    np.testing.assert_allclose(neighbours.distances(queries, k=3), exact, rtol=1e-12)
+    largest = np.sort(exact[:, 0])[-5:]
+    np.testing.assert_allclose(neighbours.largest(queries, count=5), largest, rtol=1e-12)
+    guess = np.zeros(40, dtype=np.int64)
+    np.testing.assert_allclose(neighbours.largest(queries, count=5, near=guess), largest, rtol=1e-12)
 
 
 @settings(max_examples=40)
@@ -158,7 +191,7 @@ def test_a_guess_takes_the_place_of_the_search_for_near_rows(monkeypatch: pytest
 def test_a_sketch_leaves_every_row_that_is_near_enough(
     seed: int, dims: int, directions: int, spread: float, offset: float
 ) -> None:
-    """All rows at the bound or nearer stay, however few directions the bank varies in."""
+    """Each query's nearest row stays, alone and among others, however few directions the bank varies in."""
     rng = np.random.default_rng(seed)
     basis = rng.standard_normal((directions, dims))
     features = rng.standard_normal((150, directions)) @ basis * spread + offset
@@ -169,7 +202,9 @@ def test_a_sketch_leaves_every_row_that_is_near_enough(
     neighbours = Neighbours(bank)
     for query, bound, distances in zip(queries, bounds, exact, strict=True):
         left = neighbours._rows_within(query[None], neighbours._centred(query[None]), np.array([bound]))
-        assert set(np.flatnonzero(distances == distances.min())) <= set(left.tolist())
+        assert left is None or set(np.flatnonzero(distances == distances.min())) <= set(left.tolist())
+    left = neighbours._rows_within(queries, neighbours._centred(queries), bounds)
+    assert left is None or set(exact.argmin(axis=1)) <= set(left.tolist())
 
 
 def test_few_rows_are_compared_with_a_wide_query(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +233,9 @@ def test_few_rows_are_compared_with_a_wide_query(monkeypatch: pytest.MonkeyPatch
     assert set(compared) == {400}
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e16, -1e16])
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
-    """NaN and infinity in the bank or in a query raise a DetectorError that says what to do."""
+    """In the bank or in a query they raise a DetectorError that says what to do."""
     bank = np.ones((4, 3), dtype=np.float32)
     spoilt = bank.copy()
     spoilt[2, 1] = value
